@@ -1,0 +1,36 @@
+"""vov3d: efficient video classification.
+
+>>> import vov3d
+>>> model = vov3d.create_model("vov3d_m", num_classes=174)
+>>> vov3d.train("folder/vov3d_m_8", data="videos", out="runs/first")
+>>> vov3d.load("runs/first/best.safetensors").predict("a.mp4")
+"""
+
+from vov3d.build import load_trained
+from vov3d.check import check
+from vov3d.convert import convert
+from vov3d.evaluate import evaluate
+from vov3d.info import info
+from vov3d.models import create_model, list_models
+from vov3d.predict import load, predict
+from vov3d.recipe import list_recipes, load_recipe
+from vov3d.report import report
+from vov3d.train import train
+from vov3d.version import __version__
+
+__all__ = [
+    "__version__",
+    "check",
+    "convert",
+    "create_model",
+    "evaluate",
+    "info",
+    "list_models",
+    "list_recipes",
+    "load",
+    "load_recipe",
+    "load_trained",
+    "predict",
+    "report",
+    "train",
+]

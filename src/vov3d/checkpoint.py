@@ -1,0 +1,142 @@
+"""Reading and writing checkpoints: safetensors with a description inside, and published pickles read with weights only.
+
+A checkpoint of ours is one ``.safetensors`` file. Its header holds one JSON text under the key ``vov3d``: the model's
+name and arguments, the label names, the preprocessing and the resolved recipe, so that nothing but the file is needed
+to predict.
+"""
+
+from __future__ import annotations
+
+import json
+import pickle
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeAlias
+
+import torch
+from torch import Tensor
+
+from vov3d.errors import CheckpointError
+from vov3d.files import write_atomically
+
+JSON: TypeAlias = "str | int | float | bool | list[JSON] | dict[str, JSON] | None"
+FORMAT = "vov3d-checkpoint-1"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Tensors by name, and what is known about them.
+
+    Attributes:
+        tensors: the state dict.
+        description: the JSON mapping of the header; empty for a published pickle.
+        published: whether the names are those of the published code.
+        extra: what else a published pickle held (``epoch``, ``cfg``).
+    """
+
+    tensors: dict[str, Tensor]
+    description: dict[str, JSON] = field(default_factory=dict)
+    published: bool = False
+    extra: dict[str, JSON] = field(default_factory=dict)
+
+
+def as_json(value: object) -> JSON:
+    """Return a value as a JSON document has it: tuples become lists.
+
+    Raises:
+        TypeError: if it holds what JSON cannot.
+    """
+    document: JSON = json.loads(json.dumps(value))
+    return document
+
+
+def write_checkpoint(path: Path, tensors: Mapping[str, Tensor], description: Mapping[str, JSON]) -> None:
+    """Write one ``.safetensors`` file, whole or not at all.
+
+    Args:
+        path: the file to make or replace.
+        tensors: the state dict, in any memory layout and on any device.
+        description: what the header says.
+    """
+    from safetensors.torch import save_file
+
+    plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    header = {"format": "pt", "vov3d": json.dumps({"format": FORMAT, **description})}
+    write_atomically(path, lambda temporary: save_file(plain, temporary, metadata=header))
+
+
+def write_published(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Write a ``.pyth`` file as the published code does: a pickle of ``{"model_state": ...}``."""
+    plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    write_atomically(path, lambda temporary: torch.save({"model_state": plain}, temporary))
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """Read a checkpoint of ours or a published one, without running any code that it may hold.
+
+    Args:
+        path: a ``.safetensors`` file of ours, or a pickle with ``model_state``.
+
+    Raises:
+        CheckpointError: if the file is missing, damaged, not a checkpoint, or a pickle that would run code.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise CheckpointError(f"checkpoint {str(path)!r} is not a file{_siblings(path)}")
+    with path.open("rb") as file:
+        is_pickle = file.read(2) in (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
+    return _read_published(path) if is_pickle else _read_safetensors(path)
+
+
+def _read_safetensors(path: Path) -> Checkpoint:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+    except SafetensorError as error:
+        raise CheckpointError(
+            f"checkpoint {str(path)!r} is damaged or of an unknown kind ({error}); allowed are .safetensors of vov3d "
+            "and published .pyth files"
+        ) from error
+    if "vov3d" not in header:
+        raise CheckpointError(
+            f"checkpoint {str(path)!r} holds no description of vov3d; its keys begin with {_first_keys(tensors)}"
+        )
+    description = json.loads(header["vov3d"])
+    if description.get("format") != FORMAT:
+        raise CheckpointError(
+            f"checkpoint {str(path)!r} has format {description.get('format')!r}; this version reads {FORMAT!r}"
+        )
+    return Checkpoint(tensors, description)
+
+
+def _read_published(path: Path) -> Checkpoint:
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise CheckpointError(
+            f"checkpoint {str(path)!r} cannot be read with weights only, and nothing else in it is run: {reason[:200]}"
+        ) from error
+    if not isinstance(content, dict):
+        raise CheckpointError(f"checkpoint {str(path)!r} holds a {type(content).__name__}; a state dict is expected")
+    state = content.get("model_state", content)
+    if not isinstance(state, dict) or not state or not all(isinstance(value, Tensor) for value in state.values()):
+        raise CheckpointError(
+            f"checkpoint {str(path)!r} has no 'model_state' of tensors; its keys begin with {_first_keys(content)}"
+        )
+    extra = {key: content[key] for key in ("epoch", "cfg") if isinstance(content.get(key), (int, str))}
+    return Checkpoint({str(name): tensor for name, tensor in state.items()}, published=True, extra=extra)
+
+
+def _first_keys(mapping: Mapping[str, object]) -> str:
+    return ", ".join(repr(str(key)) for key in list(mapping)[:4]) or "nothing"
+
+
+def _siblings(path: Path) -> str:
+    folder = path if path.is_dir() else path.parent
+    found = sorted(file.name for file in folder.glob("*.safetensors") if file.name != "resume.safetensors")
+    return f"; {str(folder)!r} holds {', '.join(found)}" if found else ""

@@ -1,0 +1,97 @@
+"""The flags that several verbs share, and what their values may be."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from vov3d.errors import unknown_name
+
+
+def existing(text: str) -> Path:
+    """A file or folder that is there."""
+    path = Path(text)
+    if path.exists():
+        return path
+    folder = next(parent for parent in path.absolute().parents if parent.is_dir())
+    missing = path.absolute().relative_to(folder).parts[0]
+    near = difflib.get_close_matches(missing, sorted(entry.name for entry in folder.iterdir()), n=1)
+    hint = f"; did you mean {str(folder / near[0])!r}?" if near else f"; {str(folder)!r} holds no {missing!r}"
+    raise argparse.ArgumentTypeError(f"{text!r} does not exist{hint}")
+
+
+def new_folder(text: str) -> Path:
+    """A folder to write to; it need not be there, but it must be possible to make it."""
+    return _writable(Path(text), is_folder=True)
+
+
+def new_file(text: str) -> Path:
+    """A file to write; its folder must be there."""
+    path = Path(text)
+    if not path.absolute().parent.is_dir():
+        raise argparse.ArgumentTypeError(f"cannot write {text!r}: the folder {str(path.parent)!r} does not exist")
+    return _writable(path, is_folder=False)
+
+
+def whole(minimum: int) -> Callable[[str], int]:
+    """A whole number of at least ``minimum``."""
+
+    def read(text: str) -> int:
+        if not text.lstrip("-").isdecimal() or int(text) < minimum:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least {minimum}")
+        return int(text)
+
+    return read
+
+
+def one_of(kind: str, *allowed: str) -> Callable[[str], str]:
+    """One of a few names."""
+
+    def read(text: str) -> str:
+        if text not in allowed:
+            raise argparse.ArgumentTypeError(unknown_name(kind, text, allowed))
+        return text
+
+    return read
+
+
+def add_data(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
+    """``--data``: the videos."""
+    parser.add_argument(
+        "--data",
+        type=existing,
+        required=required,
+        metavar="PATH",
+        help="the videos: a folder with one folder for each class, a .csv or .json list, or the folder of a data set "
+        "(Something-Something, Kinetics)",
+    )
+
+
+def add_machine(parser: argparse.ArgumentParser) -> None:
+    """``--device`` and ``--workers``: facts about the machine."""
+    parser.add_argument("--device", default="auto", metavar="NAME", help="auto, cpu, cuda, cuda:1, mps [auto]")
+    parser.add_argument(
+        "--workers", type=whole(0), metavar="N", help="processes that decode videos; 0: none beside this one [by cores]"
+    )
+
+
+def add_views(parser: argparse.ArgumentParser) -> None:
+    """``--clips`` and ``--crops``: the views of a video."""
+    parser.add_argument("--clips", type=whole(1), metavar="N", help="clips of each video [the recipe's test.num_clips]")
+    parser.add_argument(
+        "--crops", type=int, choices=(1, 3), metavar="1|3", help="crops of each clip [the recipe's test.num_crops]"
+    )
+
+
+def _writable(path: Path, *, is_folder: bool) -> Path:
+    if path.exists() and path.is_dir() != is_folder:
+        raise argparse.ArgumentTypeError(f"{str(path)!r} is a {'file' if is_folder else 'folder'} already")
+    nearest = next(parent for parent in (path.absolute(), *path.absolute().parents) if parent.exists())
+    if is_folder and not nearest.is_dir():
+        raise argparse.ArgumentTypeError(f"cannot make the folder {str(path)!r}: {str(nearest)!r} is a file")
+    if not os.access(nearest, os.W_OK):
+        raise argparse.ArgumentTypeError(f"cannot write {str(path)!r}: no permission to write to {str(nearest)!r}")
+    return path

@@ -1,0 +1,121 @@
+"""``vov3d evaluate``."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vov3d.cli.arguments import add_data, add_machine, add_views, existing, new_folder, one_of, whole
+from vov3d.cli.output import duration, facts, percent, progress, table
+from vov3d.cli.parser import Parser
+from vov3d.cli.verb import Answer, Verb
+
+if TYPE_CHECKING:
+    from vov3d.evaluate import Evaluation
+
+WEAKEST_SHOWN = 5
+
+
+def add_arguments(parser: Parser) -> None:
+    """What to test, on what, from which views."""
+    parser.add_argument(
+        "checkpoint", type=existing, metavar="CHECKPOINT", help="the weights, such as RUN/best.safetensors"
+    )
+    add_data(parser)
+    parser.add_argument("--split", default="val", metavar="NAME", help="the part of the data: train, val or test [val]")
+    parser.add_argument(
+        "--out",
+        type=new_folder,
+        metavar="DIR",
+        help="where tables go [evaluation in the checkpoint's run, or evaluation-shuffled, evaluation-reversed]",
+    )
+    add_views(parser)
+    parser.add_argument(
+        "--crop", type=whole(32), metavar="PIXELS", help="shorter side and square crop [the recipe's test.crop]"
+    )
+    parser.add_argument(
+        "--frame-order",
+        type=one_of("frame order", "given", "shuffled", "reversed"),
+        default="given",
+        metavar="given|shuffled|reversed",
+        help="a control: what is left of the accuracy when the frames of each clip change places [given]",
+    )
+    parser.add_argument(
+        "--batch-size", type=whole(1), metavar="N", help="videos computed at a time [by the number of views]"
+    )
+    parser.add_argument(
+        "--allow-missing", action="store_true", help="leave out videos that cannot be decoded, and say how many"
+    )
+    add_machine(parser)
+
+
+def run(args: Namespace) -> Answer:
+    """Evaluate."""
+    from vov3d.evaluate import evaluate
+
+    with progress("videos") as on_progress:
+        result = evaluate(
+            args.checkpoint,
+            args.data,
+            split=args.split,
+            clips=args.clips,
+            crops=args.crops,
+            crop=args.crop,
+            frame_order=args.frame_order,
+            out=args.out or _folder_in_run(args.checkpoint, args.frame_order),
+            device=args.device,
+            workers=args.workers,
+            batch_size=args.batch_size,
+            allow_missing=args.allow_missing,
+            on_progress=on_progress,
+        )
+    return Answer(result.metrics, _text(result))
+
+
+def _folder_in_run(checkpoint: Path, frame_order: str) -> Path | None:
+    """Where ``vov3d report`` looks for the test of a run; None for a checkpoint that lies in no run."""
+    run = checkpoint.parent
+    if not (run / "recipe.yaml").is_file():
+        return None
+    return run / ("evaluation" if frame_order == "given" else f"evaluation-{frame_order}")
+
+
+def _text(result: Evaluation) -> str:
+    found = result.metrics
+    summary = facts(
+        {
+            "top-1": f"{percent(found.top1)} %  (chance {percent(found.chance)} %)",
+            "top-5": f"{percent(found.top5)} %",
+            "mean over classes": f"{percent(found.macro_top1)} %",
+            "videos": f"{found.num_videos} of {found.num_classes} classes, split {found.split}",
+            "views": f"{found.num_clips} clips x {found.num_crops} crops of {found.crop} pixels",
+            "frame order": None if found.frame_order == "given" else found.frame_order,
+            "left out": f"{len(found.missing)} videos that cannot be decoded" if found.missing else None,
+            "time": duration(found.seconds),
+            "tables": result.out,
+        }
+    )
+    seen = [row for row in found.per_class if row.num_videos]
+    weakest = sorted(seen, key=lambda row: row.top1 or 0.0)[:WEAKEST_SHOWN]
+    rows = [(row.label, str(row.num_videos), percent(row.top1)) for row in weakest]
+    return f"{summary}\n\n" + table(("weakest classes", "videos>", "top-1 %>"), rows)
+
+
+VERB = Verb(
+    name="evaluate",
+    help="test a network: accuracy, by class, confusions, controls",
+    usage="vov3d evaluate CHECKPOINT --data PATH [options]",
+    description=(
+        "Test a network as the paper does: average the probabilities of several views of each video, then "
+        "count top-1 and top-5. Every video counts: one that cannot be decoded is an error, or is left out "
+        "in plain sight with --allow-missing."
+    ),
+    examples=(
+        ("as the recipe says", "vov3d evaluate runs/first/best.safetensors --data videos"),
+        ("one view, the quickest", "vov3d evaluate runs/first/best.safetensors --data videos --clips 1 --crops 1"),
+        ("does order matter?", "vov3d evaluate runs/first/best.safetensors --data videos --frame-order shuffled"),
+    ),
+    add_arguments=add_arguments,
+    run=run,
+)

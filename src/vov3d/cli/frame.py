@@ -1,0 +1,125 @@
+"""``vov3d``: finds the verb, runs it, and says in one line what went wrong."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Iterator, Sequence
+
+from vov3d.cli import check, convert, demo, evaluate, info, models, motion, predict, recipes, report, train
+from vov3d.cli.output import to_json
+from vov3d.cli.parser import Parser, UsageError
+from vov3d.cli.verb import Verb
+from vov3d.errors import Vov3dError, unknown_name
+from vov3d.version import __version__
+
+VERBS = {
+    module.VERB.name: module.VERB
+    for module in (demo, train, evaluate, predict, report, check, motion, info, convert, recipes, models)
+}
+"""Every verb by name, in the order of the overview."""
+
+_OVERVIEW = """\
+vov3d {version}: video classification with VoV3D and X3D, from a folder of videos to a tested network
+
+first steps:
+  $ vov3d demo                                        the whole way, on videos that it draws itself
+  $ vov3d train --data VIDEOS --out runs/first        VIDEOS holds one folder of videos for each class
+  $ vov3d predict runs/first/best.safetensors my.mp4  what is to be seen in a video
+
+verbs:
+{verbs}
+
+`vov3d VERB --help` explains a verb, `vov3d --version` prints the version.
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Args:
+        arguments: the words after ``vov3d``; those of this process by default.
+
+    Returns:
+        The exit code: 0; 1 where a verb did its work and found something wrong, such as a video that cannot be decoded;
+        2 for an error that is told in one line; 130 where the user interrupted.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        code = _run(words)
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader has seen enough, as in `vov3d recipes | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        return _fail("interrupted", words, code=130)
+    except (Vov3dError, OSError) as error:
+        return _fail(_reason(error), words)
+    except ValueError as error:  # an argument that a function refused
+        return _fail(f"{_reason(error)} (--traceback shows where)", words)
+    return code
+
+
+def _run(words: list[str]) -> int:
+    name, *rest = words or ["--help"]
+    if name == "help":
+        name, rest = (rest or ["--help"])[0], ["--help"]
+    if name in ("-h", "--help"):
+        verbs = "\n".join(f"  {verb.name:<10} {verb.help}" for verb in VERBS.values())
+        sys.stdout.write(_OVERVIEW.format(version=__version__, verbs=verbs))
+    elif name in ("-V", "--version"):
+        sys.stdout.write(f"vov3d {__version__}\n")
+    elif name not in VERBS:
+        raise UsageError(unknown_name("verb", name, VERBS))
+    else:
+        return _run_verb(VERBS[name], rest)
+    return 0
+
+
+def _run_verb(verb: Verb, words: list[str]) -> int:
+    parser = Parser(verb, words)
+    if parser.wants_help:
+        sys.stdout.write(parser.format_help())
+        return 0
+    args = parser.parse()
+    is_first = os.environ.get("RANK", "0") == "0"  # of the processes that torchrun started
+    level = logging.INFO if is_first and not getattr(args, "quiet", False) else logging.WARNING
+    # with --json, whatever is printed on the way, stdout holds one document and nothing else
+    away = contextlib.redirect_stdout(sys.stderr) if args.json else contextlib.nullcontext()
+    with _log_on_stderr(level), away:
+        answer = verb.run(args)
+    if is_first:
+        sys.stdout.write((to_json(answer.value) if args.json else answer.text) + "\n")
+    return answer.code
+
+
+@contextlib.contextmanager
+def _log_on_stderr(level: int) -> Iterator[None]:
+    """What the package logs, while a verb runs."""
+    log, handler = logging.getLogger("vov3d"), logging.StreamHandler()
+    before = log.level
+    log.addHandler(handler)
+    log.setLevel(level)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(before)
+
+
+def _reason(error: Exception) -> str:
+    """The error in one line."""
+    text = str(error)
+    if isinstance(error, OSError) and error.strerror:
+        text = f"{error.strerror}: {str(error.filename)!r}" if error.filename is not None else error.strerror
+    return " ".join(text.split()) or type(error).__name__
+
+
+def _fail(reason: str, words: list[str], code: int = 2) -> int:
+    if "--traceback" in words:
+        traceback.print_exc()
+    sys.stderr.write(f"vov3d: {reason}\n")
+    return code

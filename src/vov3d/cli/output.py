@@ -1,0 +1,92 @@
+"""How results are shown: as one JSON document, or as plain tables."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+def to_json(value: object) -> str:
+    """A result as a JSON document; dataclasses become objects, paths text, numbers that are not finite null."""
+    return json.dumps(_plain(value), indent=2, ensure_ascii=False, allow_nan=False)
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table; columns whose names end in ``>`` are numbers, set right."""
+    from rich import box
+    from rich.table import Table
+
+    result = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="")
+    for column in columns:
+        is_number = column.endswith(">")
+        result.add_column(column.rstrip(">"), justify="right" if is_number else "left", overflow="fold")
+    for row in rows:
+        result.add_row(*row)
+    return printed(lambda console: console.print(result))
+
+
+def printed(render: Callable[[Console], None]) -> str:
+    """What ``render`` prints: as wide as the terminal, wide in a pipe; brackets in class names are not styles."""
+    from rich.console import Console
+
+    width = shutil.get_terminal_size((160, 24)).columns
+    console = Console(markup=False, highlight=False, emoji=False, width=width)
+    with console.capture() as captured:
+        render(console)
+    return "\n".join(line.rstrip() for line in captured.get().splitlines())
+
+
+def facts(rows: Mapping[str, object]) -> str:
+    """Names and values, one a line; what is None is left out."""
+    width = max(len(name) for name in rows)
+    return "\n".join(f"{name:<{width}}  {value}" for name, value in rows.items() if value is not None)
+
+
+@contextlib.contextmanager
+def progress(about: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar on stderr while something long runs, if stderr is a terminal; yields what takes (done, all)."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    terminal = Console(stderr=True)
+    with Progress(*columns, console=terminal, transient=True, disable=not terminal.is_terminal) as bar:
+        task = bar.add_task(about, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def percent(fraction: float | None) -> str:
+    """A fraction in percent, one decimal; a dash where there is none."""
+    return "-" if fraction is None or math.isnan(fraction) else f"{100 * fraction:.1f}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{seconds:.1f} s"
+
+
+def _plain(value: object) -> object:
+    if is_dataclass(value) and not isinstance(value, type):
+        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

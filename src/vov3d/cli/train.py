@@ -1,0 +1,124 @@
+"""``vov3d train``."""
+
+from __future__ import annotations
+
+import re
+from argparse import Namespace
+from typing import TYPE_CHECKING
+
+from vov3d.cli.arguments import add_data, add_machine, new_folder
+from vov3d.cli.output import duration, facts, percent
+from vov3d.cli.parser import Parser, UsageError
+from vov3d.cli.verb import Answer, Verb
+from vov3d.recipe import Recipe, load_recipe, override, recipe_keys, recipe_sections, value_text
+
+if TYPE_CHECKING:
+    from vov3d.train import TrainResult
+
+DEFAULT_RECIPE = "folder/vov3d_m_8"
+SHORTHANDS = {"train.epochs": "--epochs", "train.batch_size": "--batch-size", "optim.lr": "--lr"}
+
+
+def add_arguments(parser: Parser) -> None:
+    """The run, then every key of a recipe by section."""
+    parser.add_argument(
+        "recipe",
+        nargs="?",
+        metavar="RECIPE",
+        help=f"a name from `vov3d recipes`, or your own .yaml file [{DEFAULT_RECIPE}; with --resume, that of the run]",
+    )
+    add_data(parser)
+    parser.add_argument("--out", type=new_folder, required=True, metavar="DIR", help="the run's folder")
+    parser.add_argument("--resume", action="store_true", help="go on with the run in --out where it stopped")
+    parser.add_argument("--quiet", action="store_true", help="no progress")
+    add_machine(parser)
+    values = _recipe_to_explain(parser) if parser.wants_help else {}
+    groups = {
+        section: parser.add_argument_group(f"recipe, {section}", about) for section, about in recipe_sections().items()
+    }
+    for key in recipe_keys():
+        section = key.name.partition(".")[0]
+        flags = [f"--{key.name}", *([SHORTHANDS[key.name]] if key.name in SHORTHANDS else [])]
+        meaning = f"{key.help} [{values.get(key.name, key.default)}]" + (f" ({key.source})" if key.source else "")
+        groups[section].add_argument(*flags, dest=key.name, metavar=key.type_text, help=meaning.replace("%", "%%"))
+
+
+def _recipe_to_explain(parser: Parser) -> dict[str, str]:
+    """The values of the recipe that help was asked on, told in the description."""
+    name = next((word for word in parser.words[:1] if not word.startswith("-")), DEFAULT_RECIPE)
+    recipe = load_recipe(name)
+    parser.description = (
+        f"{parser.description}\n\nIn brackets are the values of {name}; `vov3d train RECIPE --help` shows those of "
+        "another recipe. In parentheses is what the paper or its authors' released configuration has."
+    )
+    return {
+        key.name: value_text(getattr(getattr(recipe, section), field))
+        for key in recipe_keys()
+        for section, field in [key.name.split(".")]
+    }
+
+
+def run(args: Namespace) -> Answer:
+    """Resolve the recipe, then train."""
+    recipe = resolve(args)
+    from vov3d.train import train
+
+    result = train(
+        recipe,
+        args.data,
+        args.out,
+        device=args.device,
+        workers=args.workers,
+        resume=args.resume,
+        quiet=args.quiet,
+    )
+    return Answer(result, _text(result))
+
+
+def resolve(args: Namespace) -> Recipe:
+    """The recipe that the arguments name, with the keys that they set."""
+    resumed = args.out / "recipe.yaml"
+    name = args.recipe or (resumed if args.resume and resumed.is_file() else DEFAULT_RECIPE)
+    settings = {key.name: getattr(args, key.name) for key in recipe_keys() if getattr(args, key.name) is not None}
+    recipe = override(load_recipe(name), settings)
+    start = re.fullmatch(r"\w+/\w+_\d+_(\w+)", str(name))
+    if start and recipe.model.init is None:
+        raise UsageError(f"recipe {name!r} starts from {start[1]} weights; give them as --model.init CHECKPOINT")
+    return recipe
+
+
+def _text(result: TrainResult) -> str:
+    return facts(
+        {
+            "best top-1": f"{percent(result.best_top1)} %",
+            "last top-1": f"{percent(result.last_top1)} %",
+            "epochs": result.epochs,
+            "time": duration(result.seconds),
+            "not decodable": f"{result.quarantined} videos, see {result.out / 'quarantine.csv'}"
+            if result.quarantined
+            else None,
+            "weights": result.checkpoint,
+            "next": f"vov3d report {result.out}",
+        }
+    )
+
+
+VERB = Verb(
+    name="train",
+    help="train a network on your videos",
+    usage="vov3d train [RECIPE] --data PATH --out DIR [--SECTION.KEY VALUE ...] [options]",
+    description=(
+        "Train a network and write the run to a folder: weights, log, the recipe as it was used and what it "
+        "ran on. A recipe holds the science of one experiment; any of its keys can be set by a flag of the "
+        "same name. A run that stopped goes on with --resume, as if it had not stopped."
+    ),
+    examples=(
+        ("your videos, a folder for each class", "vov3d train --data videos --out runs/first"),
+        ("the same, other settings", "vov3d train --data videos --out runs/second --epochs 30 --clip.crop 96"),
+        ("a row of the paper", "vov3d train ssv2/vov3d_l_32 --data ssv2 --out runs/ssv2 --train.precision bf16"),
+        ("on from published weights", "vov3d train --data videos --out runs/tuned --model.init k400.safetensors"),
+        ("after an interruption", "vov3d train --data videos --out runs/first --resume"),
+    ),
+    add_arguments=add_arguments,
+    run=run,
+)

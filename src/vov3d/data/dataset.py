@@ -1,0 +1,307 @@
+"""Clips to train on and views to test on, read from an index of videos.
+
+Every random choice about an item is a pure function of (seed, epoch, index), whichever process reads it and when: the
+sampler hands the epoch in with the index, so workers keep no state and a run can stop and go on anywhere.
+
+A video that cannot be decoded comes back as `Broken`; no other video ever takes its place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, get_args
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from vov3d.data import sampling
+from vov3d.data.flips import flip_labels
+from vov3d.data.sources import VideoIndex, VideoItem
+from vov3d.data.transforms import (
+    ShortSideLaw,
+    crop_offsets,
+    hflip,
+    jittered_short_side,
+    normalise,
+    random_crop_offset,
+    short_side_size,
+)
+from vov3d.data.video import Decoder, VideoInfo, open_video
+from vov3d.errors import DataError, DecodeError, unknown_name
+
+Sampling = Literal["segment", "dense"]
+Flip = Literal["none", "labels"]
+ClipRule = Literal["uniform", "random"]
+FrameOrder = Literal["given", "shuffled", "reversed"]
+
+CLIP_STREAM, VIEW_STREAM, SHUFFLE_STREAM = 1, 2, 3  # keep the draws apart; `vov3d.data.sampler` has 0
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One training clip: float32 [3, T, H, W], the class it shows (after any flip), its index in the split."""
+
+    clip: torch.Tensor
+    label: int
+    index: int
+
+
+@dataclass(frozen=True)
+class Views:
+    """All test views of one video: float32 [V, 3, T, H, W], view v = crop v mod num_crops of clip v div num_crops."""
+
+    views: torch.Tensor
+    label: int
+    index: int
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A video that cannot be decoded: its index in the split, its path, and why, in one line."""
+
+    index: int
+    path: str
+    reason: str
+
+
+class Batch(NamedTuple):
+    """Clips [N, 3, T, H, W] or views [N, V, 3, T, H, W], labels [N], indices [N], and what could not be decoded.
+
+    Where nothing could, N is 0. (A tuple, so that a DataLoader can pin its memory.)
+    """
+
+    clips: torch.Tensor
+    labels: torch.Tensor
+    indices: torch.Tensor
+    broken: tuple[Broken, ...]
+
+
+def collate(items: Sequence[Clip | Views | Broken]) -> Batch:
+    """Put items together for the `collate_fn` of a DataLoader."""
+    good = [item for item in items if not isinstance(item, Broken)]
+    return Batch(
+        clips=torch.stack([_tensor(item) for item in good]) if good else torch.empty(0),
+        labels=torch.tensor([item.label for item in good], dtype=torch.int64),
+        indices=torch.tensor([item.index for item in good], dtype=torch.int64),
+        broken=tuple(item for item in items if isinstance(item, Broken)),
+    )
+
+
+def _tensor(item: Clip | Views) -> torch.Tensor:
+    return item.clip if isinstance(item, Clip) else item.views
+
+
+class ClipDataset(Dataset[Clip | Broken]):
+    """Random clips of the videos of one split; items are asked for by (epoch, index), as `SeekableSampler` yields them.
+
+    Args:
+        index: the data set.
+        split: which of its splits.
+        num_frames: frames of a clip, T.
+        sampling: "segment" or "dense" (see `vov3d.data.sampling`).
+        frame_stride: frames between two of a dense clip at 30 frames per second; not used by segments.
+        short_side: shortest and longest length of the shorter side after the resize, in pixels.
+        short_side_law: how that length is drawn.
+        crop: side of the square that is cut out, in pixels.
+        flip: "labels" flips half of the clips; the label becomes that of the mirror image, and classes whose mirror
+            image is no class are not flipped. "none" never flips.
+        mean: subtracted from the pixels, on the scale of 0 to 1.
+        std: divides the pixels.
+        seed: of all random choices.
+        transform: applied to the cropped and flipped frames, uint8 [T, 3, H, W], as the transforms of torchvision v2
+            are; its own randomness is its own affair.
+
+    Raises:
+        DataError: the index has no such split.
+        ValueError: the crop is larger than the shortest side.
+    """
+
+    def __init__(
+        self,
+        index: VideoIndex,
+        split: str,
+        *,
+        num_frames: int,
+        sampling: Sampling = "segment",
+        frame_stride: int = 1,
+        short_side: tuple[int, int] = (256, 320),
+        short_side_law: ShortSideLaw = "inverse_uniform",
+        crop: int = 224,
+        flip: Flip = "none",
+        mean: float = 0.45,
+        std: float = 0.225,
+        seed: int = 0,
+        transform: Callable[[torch.Tensor], torch.Tensor] | None = None,
+    ) -> None:
+        _check(sampling=(sampling, Sampling), short_side_law=(short_side_law, ShortSideLaw), flip=(flip, Flip))
+        low, high = short_side
+        if not 1 <= crop <= low <= high:
+            raise ValueError(f"short_side={low} to {high} with crop={crop}; needed: crop <= shortest <= longest")
+        self.items = _items(index, split)
+        self.frame_fps = index.frame_fps
+        self.num_frames, self.sampling, self.frame_stride = num_frames, sampling, frame_stride
+        self.short_side, self.short_side_law, self.crop = short_side, short_side_law, crop
+        self.mean, self.std, self.seed, self.transform = mean, std, seed, transform
+        self.mirrored = flip_labels(index.labels) if flip == "labels" else (None,) * len(index.labels)
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, key: tuple[int, int]) -> Clip | Broken:
+        epoch, index = key
+        item = self.items[index]
+        rng = np.random.default_rng((CLIP_STREAM, self.seed, epoch, index))
+        try:
+            with _open(item, self.frame_fps) as video:
+                frames = self._frames(video, rng)
+        except DecodeError as error:
+            return Broken(index, str(error.path), error.reason)
+        label, mirrored = item.label, self.mirrored[item.label] if item.label >= 0 else None
+        if rng.random() < 0.5 and mirrored is not None:
+            frames, label = hflip(frames), mirrored
+        if self.transform is not None:
+            frames = self.transform(frames)
+        return Clip(normalise(frames, self.mean, self.std), label, index)
+
+    def _frames(self, video: Decoder, rng: np.random.Generator) -> torch.Tensor:
+        """A random clip at a random size and place, uint8 [T, 3, crop, crop]."""
+        info = video.info
+        indices = _random_clip(info, self.sampling, self.num_frames, self.frame_stride, rng)
+        short_side = jittered_short_side(*self.short_side, self.short_side_law, rng)
+        size = short_side_size(info.height, info.width, short_side)
+        y, x = random_crop_offset(*size, self.crop, rng)
+        return video.frames(indices.tolist(), size)[..., y : y + self.crop, x : x + self.crop]
+
+
+class ViewDataset(Dataset[Views | Broken]):
+    """All test views of each video of one split; each of its frames is decoded once.
+
+    Views are ordered clip by clip: view v is crop v mod num_crops of clip v div num_crops. The shorter side is resized
+    to `crop`, as published.
+
+    Args:
+        index: the data set.
+        split: which of its splits.
+        num_frames: frames of a clip, T.
+        sampling: "segment" or "dense" (see `vov3d.data.sampling`).
+        frame_stride: frames between two of a dense clip at 30 frames per second; not used by segments.
+        num_clips: clips of each video.
+        num_crops: crops of each clip: 1 (the centre) or 3 (along the longer side).
+        crop: side of the square that is cut out, in pixels.
+        clip_rule: "uniform" takes deterministic clips; "random" draws every view by itself, as published for
+            Something-Something, as a pure function of (seed, index).
+        mean: subtracted from the pixels, on the scale of 0 to 1.
+        std: divides the pixels.
+        frame_order: "shuffled" and "reversed" are controls: what a model scores on them, it scores without knowing
+            what came first. One order is drawn for each video from (seed, index); it is never the given one.
+        seed: of the random choices.
+
+    Raises:
+        DataError: the index has no such split.
+        ValueError: the number of clips or crops is not possible.
+    """
+
+    def __init__(
+        self,
+        index: VideoIndex,
+        split: str,
+        *,
+        num_frames: int,
+        sampling: Sampling = "segment",
+        frame_stride: int = 1,
+        num_clips: int = 1,
+        num_crops: int = 1,
+        crop: int = 224,
+        clip_rule: ClipRule = "uniform",
+        mean: float = 0.45,
+        std: float = 0.225,
+        frame_order: FrameOrder = "given",
+        seed: int = 0,
+    ) -> None:
+        _check(sampling=(sampling, Sampling), clip_rule=(clip_rule, ClipRule), frame_order=(frame_order, FrameOrder))
+        if num_clips < 1 or num_crops not in (1, 3):
+            raise ValueError(f"num_clips={num_clips}, num_crops={num_crops}; at least 1 clip, and 1 or 3 crops")
+        self.items = _items(index, split)
+        self.frame_fps = index.frame_fps
+        self.num_frames, self.sampling, self.frame_stride = num_frames, sampling, frame_stride
+        self.num_clips, self.num_crops, self.crop, self.clip_rule = num_clips, num_crops, crop, clip_rule
+        self.mean, self.std, self.frame_order, self.seed = mean, std, frame_order, seed
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, index: int) -> Views | Broken:
+        item = self.items[index]
+        try:
+            with _open(item, self.frame_fps) as video:
+                return Views(self._views(video, index), item.label, index)
+        except DecodeError as error:
+            return Broken(index, str(error.path), error.reason)
+
+    def _views(self, video: Decoder, index: int) -> torch.Tensor:
+        """All views of one video, float32 [V, 3, T, crop, crop]."""
+        info = video.info
+        wanted = self._indices(info, index)[:, frame_order(self.frame_order, self.num_frames, (self.seed, index))]
+        numbers, places = np.unique(wanted, return_inverse=True)
+        height, width = short_side_size(info.height, info.width, self.crop)
+        frames = video.frames(numbers.tolist(), (height, width))
+        corners = crop_offsets(height, width, self.crop, self.num_crops)
+        views = []
+        for view, place in enumerate(places.reshape(wanted.shape)):
+            y, x = corners[view % self.num_crops]
+            cut = frames[..., y : y + self.crop, x : x + self.crop][torch.from_numpy(place)]
+            views.append(normalise(cut, self.mean, self.std))
+        return torch.stack(views)
+
+    def _indices(self, info: VideoInfo, index: int) -> sampling.Indices:
+        """The frames of each view, [V, T]."""
+        stride = self.frame_stride
+        if self.clip_rule == "random":
+            rng = np.random.default_rng((VIEW_STREAM, self.seed, index))
+            draws = range(self.num_clips * self.num_crops)
+            return np.stack([_random_clip(info, self.sampling, self.num_frames, stride, rng) for _ in draws])
+        if self.sampling == "dense":
+            clips = sampling.dense_clips(info.num_frames, info.fps, self.num_frames, stride, self.num_clips)
+        else:
+            clips = sampling.segment_clips(info.num_frames, self.num_frames, self.num_clips)
+        return clips.repeat(self.num_crops, axis=0)
+
+
+def frame_order(order: FrameOrder, num_frames: int, seed: Sequence[int]) -> sampling.Indices:
+    """The positions of the frames of a clip in this order, [T]; a shuffle is never the given order where T > 1."""
+    given = np.arange(num_frames)
+    if order == "given":
+        return given
+    if order == "reversed":
+        return given[::-1]
+    shuffled = np.random.default_rng((SHUFFLE_STREAM, *seed)).permutation(num_frames)
+    return np.roll(given, 1) if np.array_equal(shuffled, given) else shuffled
+
+
+def _random_clip(
+    info: VideoInfo, rule: Sampling, num_frames: int, frame_stride: int, rng: np.random.Generator
+) -> sampling.Indices:
+    """The frames of one randomly drawn clip, [T]."""
+    if rule == "dense":
+        return sampling.dense_train(info.num_frames, info.fps, num_frames, frame_stride, rng)
+    return sampling.segment_train(info.num_frames, num_frames, rng)
+
+
+def _check(**choices: tuple[str, object]) -> None:
+    """Refuse a word that its Literal type does not have."""
+    for name, (given, allowed) in choices.items():
+        if given not in get_args(allowed):
+            raise ValueError(unknown_name(name, given, get_args(allowed)))
+
+
+def _items(index: VideoIndex, split: str) -> tuple[VideoItem, ...]:
+    """The videos of a split, or an error that names the splits there are."""
+    if split not in index.splits:
+        raise DataError(f"{index.root} has no split {split!r}. Allowed: {', '.join(sorted(index.splits))}")
+    return index.splits[split]
+
+
+def _open(item: VideoItem, frame_fps: float | None) -> Decoder:
+    return open_video(item.path, item.frame_names, frame_fps)

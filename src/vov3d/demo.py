@@ -1,0 +1,94 @@
+"""``vov3d demo``: the whole way, from videos to a report, in minutes on a CPU."""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+from vov3d.errors import RunFolderError
+from vov3d.evaluate import evaluate
+from vov3d.files import write_text
+from vov3d.predict import predict
+from vov3d.progress import task_progress
+from vov3d.recipe import Recipe, load_recipe
+from vov3d.report import report
+from vov3d.train import train
+
+log = logging.getLogger("vov3d")
+
+MOTION_RECIPE, FOLDER_RECIPE = "motion/vov3d_m_8", "folder/vov3d_m_8"
+VIDEOS_PER_CLASS = {"train": 40, "val": 10}
+CLIPS_ON_OWN_DATA = 6000
+"""Training clips on a user's own videos: minutes on a CPU, and enough to see whether there is something to learn."""
+
+
+def demo(out: str | Path, *, data: str | Path | None = None, quiet: bool = False) -> Path:
+    """Write a motion set, train on it, test it, predict one video of it, and report; or do so on other videos.
+
+    Args:
+        out: the run folder; it must not hold a run yet.
+        data: the videos, anything that ``vov3d check --data`` reads; by default the built-in motion set.
+        quiet: no progress bars.
+
+    Returns:
+        The report's HTML file.
+
+    Raises:
+        Vov3dError: as `vov3d.train`, `vov3d.evaluate` and `vov3d.predict` do.
+    """
+    out = Path(out)
+    if (out / "log.csv").exists():
+        raise RunFolderError(f"{str(out)!r} already holds a run; remove it, or give another --out")
+    recipe = load_recipe(MOTION_RECIPE)
+    if data is None:
+        log.info("1/5  writing the built-in motion set")
+        data = _write_motion_set(out.with_name(f"{out.name}-data"), quiet=quiet)
+    else:
+        recipe = _fitted(load_recipe(FOLDER_RECIPE), Path(data))
+        log.info("1/5  using the videos in %s: %d epochs of recipe %s", data, recipe.train.epochs, FOLDER_RECIPE)
+    log.info("2/5  training %s, %d frames of %d pixels", recipe.model.name, recipe.clip.num_frames, recipe.clip.crop)
+    trained = train(recipe, data, out, quiet=quiet)
+    log.info("3/5  testing with several views, and with the frames of each clip in another order")
+    found = evaluate(trained.checkpoint, data, clips=2, crops=3, out=out / "evaluation", allow_missing=True)
+    for order in ("shuffled", "reversed"):
+        evaluate(
+            trained.checkpoint,
+            data,
+            clips=2,
+            crops=3,
+            frame_order=order,
+            out=out / f"evaluation-{order}",
+            allow_missing=True,
+        )
+    log.info("4/5  predicting one video")
+    one = predict(trained.checkpoint, found.scores[0].item.path)[0]
+    answer = {
+        "source": one.source,
+        "top": [{"label": label, "probability": probability} for label, probability in one.top],
+        "num_frames": one.num_frames,
+        "duration_seconds": one.duration_seconds,
+    }
+    write_text(out / "prediction.json", json.dumps(answer, indent=1, ensure_ascii=False) + "\n")
+    log.info("     %s: %s, %.0f%%", one.source, one.top[0][0], 100 * one.top[0][1])
+    log.info("5/5  writing the report")
+    return report(out)
+
+
+def _write_motion_set(folder: Path, *, quiet: bool) -> Path:
+    from vov3d.data.motion import write_motion_set
+
+    with task_progress("videos", quiet=quiet) as advance:
+        return write_motion_set(folder, videos_per_class=VIDEOS_PER_CLASS, on_progress=advance)
+
+
+def _fitted(recipe: Recipe, data: Path) -> Recipe:
+    """Return the recipe with as many epochs as make the demo's number of clips, and a batch that the data can fill."""
+    from vov3d.data.sources import read_index
+
+    num_videos = len(read_index(data).splits["train"])
+    epochs = max(4, min(60, CLIPS_ON_OWN_DATA // num_videos))
+    train_settings = replace(recipe.train, epochs=epochs, batch_size=min(recipe.train.batch_size, num_videos))
+    warmup = min(recipe.optim.warmup_epochs, epochs / 4)
+    return replace(recipe, train=train_settings, optim=replace(recipe.optim, warmup_epochs=warmup))

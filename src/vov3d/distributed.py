@@ -1,0 +1,107 @@
+"""One process or many: the same code, told apart by the environment that ``torchrun`` sets."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TypeVar
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from vov3d.errors import ArgumentError
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True)
+class ProcessGroup:
+    """This process among all that work on one run.
+
+    Attributes:
+        rank: 0 to ``world_size - 1``; rank 0 alone writes files and talks.
+        world_size: number of processes.
+        device: where this process computes.
+    """
+
+    rank: int
+    world_size: int
+    device: torch.device
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this process writes files and talks."""
+        return self.rank == 0
+
+    def wrap(self, model: nn.Module) -> nn.Module:
+        """Return the network as it is trained: as it is, or with gradients averaged over the processes."""
+        if self.world_size == 1:
+            return model
+        devices = [self.device.index] if self.device.type == "cuda" else None
+        return nn.parallel.DistributedDataParallel(model, device_ids=devices)
+
+    def gather(self, items: list[Item]) -> list[Item]:
+        """Return the items of all processes, in the order of rank; every process gets them all."""
+        if self.world_size == 1:
+            return items
+        parts: list[list[Item] | None] = [None] * self.world_size
+        dist.all_gather_object(parts, items)
+        return [item for part in parts if part is not None for item in part]
+
+    def sum(self, values: Tensor) -> Tensor:
+        """Return the sum over all processes."""
+        if self.world_size > 1:
+            dist.all_reduce(values)
+        return values
+
+    def mean(self, values: Tensor) -> Tensor:
+        """Return the mean over all processes."""
+        return self.sum(values).div_(self.world_size)
+
+    def wait(self) -> None:
+        """Return once every process has come here."""
+        if self.world_size > 1:
+            dist.barrier()
+
+
+def resolve_device(name: str) -> torch.device:
+    """Return the device of a name: ``"auto"`` is the accelerator if there is one, else the CPU.
+
+    Raises:
+        ArgumentError: if the device is unknown or absent.
+    """
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ArgumentError(f"device {name!r} is not to be had here ({reason}); use auto, cpu, cuda or mps") from error
+    return device
+
+
+@contextmanager
+def process_group(device: str) -> Iterator[ProcessGroup]:
+    """Join the processes that ``torchrun`` started, if it did, and leave them at the end.
+
+    Args:
+        device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"`` or ``"mps"``.
+    """
+    resolved = resolve_device(device)
+    world_size = int(os.environ.get("WORLD_SIZE", "1"))
+    if world_size == 1:
+        yield ProcessGroup(0, 1, resolved)
+        return
+    if resolved.type == "cuda":
+        torch.cuda.set_device(resolved)
+    dist.init_process_group("nccl" if resolved.type == "cuda" else "gloo")
+    try:
+        yield ProcessGroup(dist.get_rank(), world_size, resolved)
+    finally:
+        dist.destroy_process_group()

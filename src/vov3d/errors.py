@@ -1,0 +1,77 @@
+"""The errors that vov3d raises for what a user can put right.
+
+Each message is one line that says what was given, what is allowed and what to do. The command line prints that line
+and exits with code 2.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from pathlib import Path
+
+
+class Vov3dError(Exception):
+    """Base of all errors that a user can put right; its message is one line."""
+
+
+class ArgumentError(Vov3dError, ValueError):
+    """An argument is out of range or names something that does not exist."""
+
+
+class DataError(Vov3dError):
+    """A data set cannot be read as given: a missing folder, a wrong row, labels that disagree."""
+
+
+class DecodeError(Vov3dError):
+    """A video cannot be decoded.
+
+    Attributes:
+        path: the file or frame folder.
+        reason: what went wrong, one line.
+    """
+
+    def __init__(self, path: str | Path, reason: str) -> None:
+        super().__init__(f"cannot decode {str(path)!r}: {reason}")
+        self.path = Path(path)
+        self.reason = reason
+
+    def __reduce__(self) -> tuple[type[DecodeError], tuple[Path, str]]:
+        return DecodeError, (self.path, self.reason)  # crosses the border of a loader's worker process whole
+
+
+class RecipeError(Vov3dError):
+    """A recipe or one of its keys is not valid."""
+
+
+class CheckpointError(Vov3dError):
+    """A checkpoint cannot be read, or does not fit the model it was given to."""
+
+
+class RunFolderError(Vov3dError):
+    """A run folder holds what would be overwritten, or lacks what is asked of it."""
+
+
+class TrainingError(Vov3dError):
+    """Training cannot go on: the loss is not a number."""
+
+
+class MissingPackageError(Vov3dError):
+    """An optional package is needed for what was asked."""
+
+    def __init__(self, package: str, extra: str, purpose: str) -> None:
+        super().__init__(f"{purpose} needs the package {package!r}; install it with: pip install 'vov3d[{extra}]'")
+
+
+def unknown_name(kind: str, given: str, allowed: Iterable[str]) -> str:
+    """One line for a name that does not exist, with the nearest one that does.
+
+    Args:
+        kind: what the name stands for, such as ``"model"``.
+        given: the name as given.
+        allowed: the names that exist.
+    """
+    names = sorted(allowed)
+    nearest = difflib.get_close_matches(given, names, n=1, cutoff=0.5)
+    hint = f"; did you mean {nearest[0]!r}?" if nearest else "."
+    return f"unknown {kind} {given!r}{hint} Allowed: {', '.join(names)}"

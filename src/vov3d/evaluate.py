@@ -1,0 +1,311 @@
+"""``vov3d evaluate CHECKPOINT --data PATH``: the multi-view test, with its control."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from vov3d.build import build_views, head_window, load_trained, renumbered
+from vov3d.data.dataset import Broken, FrameOrder, ViewDataset, Views
+from vov3d.data.sampler import eval_shard
+from vov3d.distributed import ProcessGroup, process_group
+from vov3d.errors import DataError, DecodeError
+from vov3d.files import csv_text, write_text
+from vov3d.inference import default_workers, video_probabilities
+from vov3d.metrics import ClassScore, score
+from vov3d.plots import confusion_chart
+
+if TYPE_CHECKING:
+    from vov3d.data.sources import VideoItem
+    from vov3d.models import ClipClassifier
+
+
+@dataclass(frozen=True)
+class Missing:
+    """A video that could not be decoded, and why."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class VideoScore:
+    """What the network says of one video.
+
+    Attributes:
+        item: the video.
+        probs: probability of each class, [K].
+    """
+
+    item: VideoItem
+    probs: Tensor
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """What a test found; accuracies are fractions.
+
+    Attributes:
+        checkpoint: the file tested.
+        data: the data set.
+        split: the part of it.
+        num_videos: videos scored.
+        num_classes: K.
+        top1: fraction of videos whose best class is right.
+        top5: fraction of videos with the right class among the best five.
+        macro_top1: mean over classes of their own top-1.
+        loss: mean negative log of the right class's probability.
+        num_clips: clips of a video.
+        num_crops: crops of a clip.
+        crop: side of a crop, in pixels.
+        frame_order: ``given``, or a control that destroys or reverses time.
+        labels: class names.
+        per_class: top-1 of each class.
+        confusion: rows are classes, columns what was predicted.
+        missing: videos that could not be decoded, left out by ``allow_missing``.
+        chance: top-1 of guessing.
+        seconds: how long it took.
+    """
+
+    checkpoint: str
+    data: str
+    split: str
+    num_videos: int
+    num_classes: int
+    top1: float
+    top5: float
+    macro_top1: float
+    loss: float
+    num_clips: int
+    num_crops: int
+    crop: int
+    frame_order: str
+    labels: tuple[str, ...]
+    per_class: tuple[ClassScore, ...]
+    confusion: tuple[tuple[int, ...], ...]
+    missing: tuple[Missing, ...]
+    chance: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A finished test.
+
+    Attributes:
+        metrics: the numbers.
+        scores: probabilities per video, in the order of the data set.
+        out: folder with the files, if any were written.
+    """
+
+    metrics: Metrics
+    scores: tuple[VideoScore, ...] = field(repr=False)
+    out: Path | None = None
+
+
+def evaluate(
+    checkpoint: str | Path,
+    data: str | Path,
+    *,
+    split: str = "val",
+    clips: int | None = None,
+    crops: int | None = None,
+    crop: int | None = None,
+    frame_order: FrameOrder = "given",
+    out: str | Path | None = None,
+    device: str = "auto",
+    workers: int | None = None,
+    batch_size: int | None = None,
+    allow_missing: bool = False,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Evaluation:
+    """Test a checkpoint: softmax at every position, mean over positions and views (Section 4.1).
+
+    Args:
+        checkpoint: a checkpoint of ours, or a published one.
+        data: anything that ``vov3d check --data`` reads.
+        split: which part of it.
+        clips: clips of a video; by default as the recipe says.
+        crops: crops of a clip, 1 or 3; likewise.
+        crop: side of a crop in pixels; likewise.
+        frame_order: ``"shuffled"`` or ``"reversed"`` show each clip's frames in another order, the control that tells
+            how much of the accuracy comes from time.
+        out: folder for ``metrics.json``, ``predictions.csv``, ``per_class.csv``, ``confusion.csv`` and a plot.
+        device: ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
+        workers: processes that decode; by default half of the cores.
+        batch_size: videos at a time; by default so that about 8 views are computed at once.
+        allow_missing: leave out, and report, videos that cannot be decoded.
+        on_progress: called with (videos done, all videos).
+
+    Raises:
+        DecodeError: for the first video that cannot be decoded, unless ``allow_missing``.
+        DataError: if the data has no such split, or classes that the network does not know.
+        CheckpointError: if the checkpoint cannot be read.
+    """
+    from vov3d.data.sources import read_index
+
+    started = time.perf_counter()
+    trained = load_trained(checkpoint)
+    index = renumbered(read_index(Path(data)), trained.labels, split)
+    views = build_views(
+        trained.recipe, index, split, num_clips=clips, num_crops=crops, crop=crop, frame_order=frame_order
+    )
+    with process_group(device) as group:
+        scores, missing = score_videos(
+            trained.model.to(group.device),
+            views,
+            group,
+            window=head_window(trained.recipe),
+            workers=workers,
+            batch_size=batch_size,
+            allow_missing=allow_missing,
+            on_progress=on_progress,
+        )
+    if not scores:
+        raise DataError(f"none of the {len(missing)} videos of {str(data)!r} could be decoded: {missing[0].reason}")
+    metrics = summarise(
+        scores,
+        missing,
+        trained.labels,
+        views,
+        checkpoint=str(checkpoint),
+        data=str(data),
+        split=split,
+        seconds=time.perf_counter() - started,
+    )
+    evaluation = Evaluation(metrics, tuple(scores), Path(out) if out is not None else None)
+    if evaluation.out is not None and group.is_main:
+        write_evaluation(evaluation, evaluation.out)
+    return evaluation
+
+
+def score_videos(
+    model: ClipClassifier,
+    views: ViewDataset,
+    group: ProcessGroup,
+    *,
+    window: tuple[int, int, int] | None,
+    workers: int | None = None,
+    batch_size: int | None = None,
+    allow_missing: bool = True,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> tuple[list[VideoScore], list[Missing]]:
+    """Return the class probabilities of every video, each counted once over all processes.
+
+    Args:
+        model: the network, on the group's device; its mode is restored.
+        views: the videos.
+        group: the processes that share them.
+        window: pooling window of the head; ``None`` pools over the whole map.
+        workers: processes that decode.
+        batch_size: videos at a time; by default so that about 8 views are computed at once.
+        allow_missing: collect videos that cannot be decoded, instead of failing on the first.
+        on_progress: called with (videos done, all videos) of this process.
+
+    Raises:
+        DecodeError: for a video that cannot be decoded, unless ``allow_missing``.
+    """
+    mine = eval_shard(len(views), group.rank, group.world_size)
+    loader: DataLoader[Views | Broken] = DataLoader(
+        views,
+        sampler=mine,
+        batch_size=batch_size or max(1, 8 // (views.num_clips * views.num_crops)),
+        num_workers=default_workers() if workers is None else workers,
+        collate_fn=list,
+    )
+    was_training = model.training
+    model.eval()
+    found: list[tuple[int, Tensor]] = []
+    missing: list[tuple[int, Missing]] = []
+    done = 0
+    for batch in loader:
+        whole = [one for one in batch if isinstance(one, Views)]
+        for broken in (one for one in batch if isinstance(one, Broken)):
+            if not allow_missing:
+                raise DecodeError(
+                    broken.path, f"{broken.reason}; --allow-missing leaves such videos out and reports them"
+                )
+            missing.append((broken.index, Missing(str(broken.path), broken.reason)))
+        probs = video_probabilities(model, [one.views for one in whole], group.device, window)
+        found.extend((one.index, row) for one, row in zip(whole, probs, strict=True))
+        done += len(batch)
+        if on_progress is not None:
+            on_progress(done, len(mine))
+    model.train(was_training)
+    scored = sorted(group.gather(found), key=lambda one: one[0])
+    lost = sorted(group.gather(missing), key=lambda one: one[0])
+    return [VideoScore(views.items[index], probs) for index, probs in scored], [one for _, one in lost]
+
+
+def summarise(
+    scores: list[VideoScore],
+    missing: list[Missing],
+    labels: tuple[str, ...],
+    views: ViewDataset,
+    *,
+    checkpoint: str,
+    data: str,
+    split: str,
+    seconds: float,
+) -> Metrics:
+    """Return the metrics of scored videos."""
+    probs = torch.stack([one.probs for one in scores])
+    truth = torch.tensor([one.item.label for one in scores])
+    result = score(probs.numpy(), truth.numpy(), labels)
+    return Metrics(
+        checkpoint=checkpoint,
+        data=data,
+        split=split,
+        num_videos=result.num_videos,
+        num_classes=result.num_classes,
+        top1=result.top1,
+        top5=result.top5,
+        macro_top1=result.macro_top1,
+        loss=float(-probs.gather(1, truth[:, None]).clamp_min(1e-12).log().mean()),
+        num_clips=views.num_clips,
+        num_crops=views.num_crops,
+        crop=views.crop,
+        frame_order=views.frame_order,
+        labels=result.labels,
+        per_class=result.per_class,
+        confusion=result.confusion,
+        missing=tuple(missing),
+        chance=result.chance,
+        seconds=seconds,
+    )
+
+
+def write_evaluation(evaluation: Evaluation, out: Path) -> None:
+    """Write the files of a test: metrics as JSON, predictions, classes and confusion as CSV, confusion as a picture."""
+    metrics = evaluation.metrics
+    write_text(out / "metrics.json", json.dumps(asdict(metrics), indent=1, ensure_ascii=False) + "\n")
+    header = ["name", "path", "label", "predicted", "probability", "correct"]
+    rows = [header]
+    for one in evaluation.scores:
+        best = int(one.probs.argmax())
+        rows.append(
+            [
+                one.item.name,
+                str(one.item.path),
+                metrics.labels[one.item.label],
+                metrics.labels[best],
+                f"{float(one.probs[best]):.4f}",
+                str(best == one.item.label).lower(),
+            ]
+        )
+    write_text(out / "predictions.csv", csv_text(rows))
+    classes = [
+        [one.label, str(one.num_videos), "" if one.top1 is None else f"{one.top1:.4f}"] for one in metrics.per_class
+    ]
+    write_text(out / "per_class.csv", csv_text([["label", "num_videos", "top1"], *classes]))
+    counts = [[label, *map(str, row)] for label, row in zip(metrics.labels, metrics.confusion, strict=True)]
+    write_text(out / "confusion.csv", csv_text([["label", *metrics.labels], *counts]))
+    write_text(out / "confusion.svg", confusion_chart(metrics.labels, metrics.confusion))

@@ -1,0 +1,37 @@
+"""From the views of videos to the probabilities of their classes."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+from torch import Tensor
+
+from vov3d.models import ClipClassifier
+
+
+@torch.no_grad()
+def video_probabilities(
+    model: ClipClassifier, videos: list[Tensor], device: torch.device, window: tuple[int, int, int] | None
+) -> list[Tensor]:
+    """Return the class probabilities of videos: softmax at every position, mean over positions and views.
+
+    Shape: each ``[V, 3, T, H, W] -> [K]``, on the CPU in float64.
+
+    Args:
+        model: the network, in evaluation mode.
+        videos: the views of each video.
+        device: where the network is.
+        window: pooling window of the head; ``None`` pools over the whole map.
+    """
+    if not videos:
+        return []
+    clips = torch.cat(videos).to(device)
+    logits = model(clips)[:, None] if window is None else model.position_logits(clips, window)  # [N*V,P,K]
+    of_views = logits.cpu().double().softmax(-1).mean(1)
+    return [of_video.mean(0) for of_video in of_views.split([len(views) for views in videos])]
+
+
+def default_workers() -> int:
+    """Return how many processes decode by default: half of the cores, at most 8."""
+    return min(8, max(1, (os.cpu_count() or 1) // 2))

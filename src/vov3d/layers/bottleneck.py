@@ -1,0 +1,82 @@
+"""The bottleneck that both VoV3D and X3D are made of, and the residual sum around it."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from vov3d.layers.norm import ConvNorm
+from vov3d.layers.operators import Operator
+from vov3d.layers.squeeze_excitation import SqueezeExcitation
+
+
+class Bottleneck(nn.Module):
+    """Pointwise, 3D operator, squeeze-and-excitation, Swish, pointwise; a norm after each, no final activation.
+
+    With `D2Plus1D` it is the paper's D(2+1)D module, with `DepthwiseConv3d` X3D's block.
+
+    Shape: ``[N, C_in, T, H, W] -> [N, C_out, T, ceil(H/stride), ceil(W/stride)]``
+
+    Args:
+        in_channels: channels of the input.
+        mid_channels: channels that the operator works on.
+        out_channels: channels of the output.
+        operator: what stands in the middle.
+        stride: spatial stride in pixels, of the operator.
+        squeeze_excitation: whether the operator's output is gated; the gate comes before Swish.
+
+    Source: Section 3.2, Figure 3; Swish and SE as in X3D (Feichtenhofer, arXiv 2004.04730).
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        mid_channels: int,
+        out_channels: int,
+        *,
+        operator: Operator,
+        stride: int,
+        squeeze_excitation: bool,
+    ) -> None:
+        super().__init__()
+        self.expand = ConvNorm(in_channels, mid_channels)
+        self.relu = nn.ReLU(inplace=True)
+        self.operator = operator(mid_channels, stride)
+        self.norm = nn.BatchNorm3d(mid_channels)
+        self.gate = SqueezeExcitation(mid_channels) if squeeze_excitation else nn.Identity()
+        self.swish = nn.SiLU(inplace=True)
+        self.project = ConvNorm(mid_channels, out_channels)
+
+    def forward(self, clips: Tensor) -> Tensor:  # noqa: D102
+        wide = self.relu(self.expand(clips))
+        mixed = self.swish(self.gate(self.norm(self.operator(wide))))
+        projected: Tensor = self.project(mixed)
+        return projected
+
+
+class Residual(nn.Module):
+    """``relu(shortcut(x) + branch(x))``; without a shortcut, ``relu(branch(x))``.
+
+    Args:
+        branch: any module.
+        shortcut: `ConvNorm` where the shape changes, ``nn.Identity()`` where it stays, ``None`` for no sum.
+    """
+
+    def __init__(self, branch: nn.Module, shortcut: nn.Module | None) -> None:
+        super().__init__()
+        self.shortcut = shortcut
+        self.branch = branch
+        self.relu = nn.ReLU(inplace=True)
+
+    def forward(self, clips: Tensor) -> Tensor:  # noqa: D102
+        summed = self.branch(clips)
+        if self.shortcut is not None:
+            summed = summed + self.shortcut(clips)
+        activated: Tensor = self.relu(summed)
+        return activated
+
+
+def projection_shortcut(in_channels: int, out_channels: int, stride: int) -> nn.Module:
+    """Return the shortcut of a block: projected where channels or resolution change, identity elsewhere."""
+    if in_channels == out_channels and stride == 1:
+        return nn.Identity()
+    return ConvNorm(in_channels, out_channels, stride=stride)

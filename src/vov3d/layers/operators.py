@@ -1,0 +1,102 @@
+"""The 3D operators that may stand in the middle of a bottleneck: the five rows of the paper's Table 1.
+
+An operator is any ``Callable[[channels, stride], nn.Module]`` whose module keeps channels and frames and divides height
+and width by the stride. Deviation from the paper, as published: no norm and no activation stands between two factors,
+so that D(2+1)D and D(1+2)D are the same function (docs/faithfulness.md #6).
+
+========  ================  ==========================  ===========================================
+row       operator          kernels                     multiply-adds per output position (C channels)
+========  ================  ==========================  ===========================================
+(a)       `Conv3x3x3`       dense 3x3x3                 27 C^2
+(b)       `R2Plus1D`        dense 1x3x3, dense 3x1x1    12 C^2
+(c)       `DepthwiseConv3d` depthwise 3x3x3             27 C
+(d)       `D1Plus2D`        depthwise 3x1x1, 1x3x3      9 C + 3 C stride^2
+(e)       `D2Plus1D`        depthwise 1x3x3, 3x1x1      12 C
+========  ================  ==========================  ===========================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from torch import Tensor, nn
+
+from vov3d.layers.convolution import SpatialConv3d, TemporalConv3d
+
+Operator = Callable[[int, int], nn.Module]
+
+
+class D2Plus1D(nn.Module):
+    """Depthwise 1x3x3 with the stride, then depthwise 3x1x1.
+
+    Shape: ``[N, C, T, H, W] -> [N, C, T, ceil(H/stride), ceil(W/stride)]``
+
+    Args:
+        channels: channels of the input and of the output.
+        stride: spatial stride in pixels.
+
+    Source: Section 3.2, Figure 3 (e).
+    """
+
+    def __init__(self, channels: int, stride: int) -> None:
+        super().__init__()
+        self.spatial = SpatialConv3d(channels, channels, 3, stride=stride, groups=channels)
+        self.temporal = TemporalConv3d(channels, 3)
+
+    def forward(self, clips: Tensor) -> Tensor:  # noqa: D102
+        mixed: Tensor = self.temporal(self.spatial(clips))
+        return mixed
+
+
+class D1Plus2D(nn.Module):
+    """Depthwise 3x1x1 at full resolution, then depthwise 1x3x3 with the stride (Table 4, row d).
+
+    Shape: ``[N, C, T, H, W] -> [N, C, T, ceil(H/stride), ceil(W/stride)]``
+
+    Args:
+        channels: channels of the input and of the output.
+        stride: spatial stride in pixels.
+    """
+
+    def __init__(self, channels: int, stride: int) -> None:
+        super().__init__()
+        self.temporal = TemporalConv3d(channels, 3)
+        self.spatial = SpatialConv3d(channels, channels, 3, stride=stride, groups=channels)
+
+    def forward(self, clips: Tensor) -> Tensor:  # noqa: D102
+        mixed: Tensor = self.spatial(self.temporal(clips))
+        return mixed
+
+
+class R2Plus1D(nn.Module):
+    """Dense 1x3x3 with the stride, then dense 3x1x1, both C -> C (Table 4, row b).
+
+    Shape: ``[N, C, T, H, W] -> [N, C, T, ceil(H/stride), ceil(W/stride)]``
+
+    Args:
+        channels: channels of the input and of the output.
+        stride: spatial stride in pixels.
+    """
+
+    def __init__(self, channels: int, stride: int) -> None:
+        super().__init__()
+        self.spatial = SpatialConv3d(channels, channels, 3, stride=stride)
+        self.temporal = TemporalConv3d(channels, 3, groups=1)
+
+    def forward(self, clips: Tensor) -> Tensor:  # noqa: D102
+        mixed: Tensor = self.temporal(self.spatial(clips))
+        return mixed
+
+
+class Conv3x3x3(nn.Conv3d):
+    """Dense 3x3x3 (Table 4, row a).
+
+    Shape: ``[N, C, T, H, W] -> [N, C, T, ceil(H/stride), ceil(W/stride)]``
+
+    Args:
+        channels: channels of the input and of the output.
+        stride: spatial stride in pixels.
+    """
+
+    def __init__(self, channels: int, stride: int) -> None:
+        super().__init__(channels, channels, kernel_size=3, stride=(1, stride, stride), padding=1, bias=False)

@@ -1,0 +1,29 @@
+"""Networks with one contract: ``model(clips [N,3,T,H,W]) -> logits [N,K]``."""
+
+from vov3d.models.catalogue import MODELS, create_model, list_models, recognise
+from vov3d.models.clip_classifier import ClipClassifier
+from vov3d.models.loading import load_weights, our_tensors
+from vov3d.models.published import published_name, published_names
+from vov3d.models.vov3d import TOSA, VoV3D, vov3d_l, vov3d_m
+from vov3d.models.x3d import X3D, x3d_l, x3d_m, x3d_s, x3d_xs
+
+__all__ = [
+    "MODELS",
+    "TOSA",
+    "X3D",
+    "ClipClassifier",
+    "VoV3D",
+    "create_model",
+    "list_models",
+    "load_weights",
+    "our_tensors",
+    "published_name",
+    "published_names",
+    "recognise",
+    "vov3d_l",
+    "vov3d_m",
+    "x3d_l",
+    "x3d_m",
+    "x3d_s",
+    "x3d_xs",
+]

@@ -1,0 +1,101 @@
+"""Models by their published names."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import torch
+
+from vov3d.checkpoint import Checkpoint, read_checkpoint
+from vov3d.errors import ArgumentError, CheckpointError, unknown_name
+from vov3d.layers import Operator
+from vov3d.models.clip_classifier import ClipClassifier
+from vov3d.models.loading import load_weights, num_classes_of
+from vov3d.models.published import published_names
+from vov3d.models.vov3d import vov3d_l, vov3d_m
+from vov3d.models.x3d import x3d_l, x3d_m, x3d_s, x3d_xs
+
+MODELS: Mapping[str, Callable[..., ClipClassifier]] = {
+    "vov3d_m": vov3d_m,
+    "vov3d_l": vov3d_l,
+    "x3d_m": x3d_m,
+    "x3d_l": x3d_l,
+    "x3d_s": x3d_s,
+    "x3d_xs": x3d_xs,
+}
+
+
+def list_models(pattern: str = "*") -> list[str]:
+    """Return the names of the models that match a shell pattern such as ``"x3d*"``, sorted."""
+    return sorted(fnmatch.filter(MODELS, pattern))
+
+
+def create_model(
+    name: str,
+    *,
+    num_classes: int | None = None,
+    dropout: float = 0.5,
+    pretrained: str | Path | None = None,
+    operator: Operator | None = None,
+) -> ClipClassifier:
+    """Build a network by its published name.
+
+    Args:
+        name: one of `list_models()`.
+        num_classes: K; by default that of ``pretrained``, else 400. 0 gives features in place of logits.
+        dropout: probability of dropping a feature before the classifier, in training.
+        pretrained: a checkpoint of ours (``.safetensors``) or a published one (``.pyth``). If its classes are not
+            ``num_classes``, the classifier starts fresh and the log says so.
+        operator: the 3D operator of every module; by default the published one.
+
+    Returns:
+        A network with the one contract ``model(clips [N,3,T,H,W]) -> logits [N,K]``, in training mode.
+
+    Raises:
+        ArgumentError: for an unknown name or an argument out of range.
+        CheckpointError: if ``pretrained`` cannot be read or does not fit.
+    """
+    if name not in MODELS:
+        raise ArgumentError(unknown_name("model", name, MODELS))
+    if num_classes is not None and num_classes < 0:
+        raise ArgumentError(f"num_classes is {num_classes}; it must be 0 (no classifier) or more")
+    if not 0 <= dropout < 1:
+        raise ArgumentError(f"dropout is {dropout}; it must be at least 0 and below 1")
+    checkpoint = read_checkpoint(Path(pretrained)) if pretrained is not None else None
+    if num_classes is None:
+        num_classes = num_classes_of(checkpoint.tensors) if checkpoint else 400
+    builder = MODELS[name]
+    arguments = {} if operator is None else {"operator": operator}
+    model = builder(num_classes=num_classes, dropout=dropout, **arguments)
+    if checkpoint is not None:
+        load_weights(model, checkpoint, str(pretrained))
+    return model
+
+
+def recognise(checkpoint: Checkpoint, source: str) -> str:
+    """Return the name of the model that a checkpoint belongs to.
+
+    X3D-XS, S and M are the same network, so a published file of any of them is called ``x3d_m``.
+
+    Raises:
+        CheckpointError: if no model of the catalogue has these names and shapes; it names the keys.
+    """
+    named = checkpoint.description.get("model")
+    if isinstance(named, str):
+        if named not in MODELS:
+            raise CheckpointError(f"checkpoint {source!r}: {unknown_name('model', named, MODELS)}")
+        return named
+    shapes = {name: tuple(tensor.shape) for name, tensor in checkpoint.tensors.items()}
+    num_classes = num_classes_of(checkpoint.tensors)
+    for name in MODELS:
+        with torch.device("meta"):
+            model = MODELS[name](num_classes=num_classes)
+        state = model.state_dict()
+        if shapes == {published: tuple(state[ours].shape) for ours, published in published_names(model).items()}:
+            return name
+    raise CheckpointError(
+        f"checkpoint {source!r} has the names or shapes of none of {', '.join(MODELS)}: {len(shapes)} entries, "
+        f"beginning with {', '.join(repr(key) for key in list(shapes)[:4])}"
+    )

@@ -1,0 +1,100 @@
+"""The one contract of every network: clips in, logits out."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from vov3d.errors import ArgumentError
+from vov3d.layers import ClipHead, initialise
+
+
+class ClipClassifier(nn.Module):
+    """A stem, stages and a head; ``model(clips) -> logits`` in training and in evaluation alike.
+
+    Memory is channels-last inside, whatever the layout of the clips.
+
+    Shape: ``[N, 3, T, H, W] -> [N, K]`` for any T >= 1 and any H, W >= 32.
+
+    Args:
+        stem: ``[N,3,T,H,W] -> [N,C,T,H/2,W/2]``.
+        stages: the trunk; each halves height and width.
+        head: pooling and classification.
+
+    Attributes:
+        num_features: width of what the classifier sees.
+    """
+
+    def __init__(self, stem: nn.Module, stages: nn.Sequential, head: ClipHead) -> None:
+        super().__init__()
+        self.stem = stem
+        self.stages = stages
+        self.head = head
+        self.apply(initialise)
+
+    @property
+    def num_features(self) -> int:
+        """Width of the hidden layer before the classifier."""
+        return self.head.hidden.out_channels
+
+    @property
+    def num_classes(self) -> int:
+        """K, the number of logits; 0 without a classifier."""
+        return self.head.classifier.out_features if isinstance(self.head.classifier, nn.Linear) else 0
+
+    def forward_features(self, clips: Tensor) -> Tensor:
+        """Return the last feature map.
+
+        Shape: ``[N, 3, T, H, W] -> [N, C, T, ceil(H/32), ceil(W/32)]``
+        """
+        _check_clips(clips)
+        features: Tensor = self.stages(self.stem(clips.contiguous(memory_format=torch.channels_last_3d)))
+        return features
+
+    def forward(self, clips: Tensor) -> Tensor:  # noqa: D102
+        logits: Tensor = self.head(self.forward_features(clips))
+        return logits
+
+    def position_logits(self, clips: Tensor, window: tuple[int, int, int] = (16, 7, 7)) -> Tensor:
+        """Return the logits at every position of the published head's average-pool window, stride 1.
+
+        The paper's test averages their softmax over positions and views.
+
+        Shape: ``[N, 3, T, H, W] -> [N, P, K]``, positions in T', H', W' order.
+
+        Args:
+            clips: the clips.
+            window: frames, rows and columns of the window in feature-map cells: the training clip's own feature map
+                (16 frames and 224 pixels: 16 x 7 x 7). An axis of the feature map that is shorter is pooled whole.
+
+        Source: published code (docs/faithfulness.md #8).
+        """
+        return self.head.position_logits(self.forward_features(clips), window)
+
+    def reset_classifier(self, num_classes: int) -> None:
+        """Replace the classifier by a fresh one for ``num_classes`` classes; 0 removes it, as in timm.
+
+        Raises:
+            ArgumentError: if ``num_classes`` is negative.
+        """
+        if num_classes < 0:
+            raise ArgumentError(f"num_classes is {num_classes}; it must be 0 (no classifier) or more")
+        if num_classes == 0:
+            self.head.classifier = nn.Identity()
+            return
+        like = self.head.hidden.weight
+        self.head.classifier = nn.Linear(self.num_features, num_classes, device=like.device, dtype=like.dtype)
+        initialise(self.head.classifier)
+
+
+def _check_clips(clips: Tensor) -> None:
+    if clips.dim() != 5 or clips.shape[1] != 3:
+        raise ArgumentError(
+            f"clips have shape {list(clips.shape)}; allowed is [N, 3, T, H, W] (clips, RGB, frames, pixels)"
+        )
+    if clips.shape[2] < 1 or min(clips.shape[3:]) < 32:
+        raise ArgumentError(
+            f"clips have {clips.shape[2]} frames of {clips.shape[3]}x{clips.shape[4]}; at least 1 of 32x32"
+        )
+    if not clips.is_floating_point():
+        raise ArgumentError(f"clips are {clips.dtype}; normalise them to a floating-point tensor first")

@@ -1,0 +1,76 @@
+"""Weights into networks: which checkpoint fits which network, and under which names."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from vov3d.checkpoint import Checkpoint
+from vov3d.errors import CheckpointError
+from vov3d.models.clip_classifier import ClipClassifier
+from vov3d.models.published import published_names
+
+log = logging.getLogger("vov3d")
+
+CLASSIFIER = ("head.classifier.weight", "head.classifier.bias")
+
+
+def our_tensors(checkpoint: Checkpoint, model: ClipClassifier, source: str) -> dict[str, Tensor]:
+    """Return the checkpoint's tensors under our names, every one accounted for.
+
+    Args:
+        checkpoint: ours or a published one.
+        model: the network that they are meant for; its classifier may have another number of classes.
+        source: what to call the checkpoint in an error.
+
+    Raises:
+        CheckpointError: if an entry is missing, left over or of another shape; it names the first ones.
+    """
+    names = published_names(model) if checkpoint.published else {key: key for key in model.state_dict()}
+    given = checkpoint.tensors
+    expected = model.state_dict()
+    missing = [name for name in names.values() if name not in given]
+    left_over = [name for name in given if name not in set(names.values())]
+    misshapen = [
+        f"{name} is {list(given[name].shape)}, not {list(expected[ours].shape)}"
+        for ours, name in names.items()
+        if name in given and ours not in CLASSIFIER and given[name].shape != expected[ours].shape
+    ]
+    for kind, found in (("lacks", missing), ("has besides", left_over), ("differs in shape", misshapen)):
+        if found:
+            raise CheckpointError(
+                f"checkpoint {source!r} does not fit {type(model).__name__}: it {kind} {len(found)} of {len(names)} "
+                f"entries, first {', '.join(found[:3])}"
+            )
+    return {ours: given[name] for ours, name in names.items()}
+
+
+def num_classes_of(tensors: Mapping[str, Tensor]) -> int:
+    """Return the number of classes that a state dict (ours or published) classifies; 0 without a classifier."""
+    for name in (CLASSIFIER[0], "head.projection.weight"):
+        if name in tensors:
+            return int(tensors[name].shape[0])
+    return 0
+
+
+def load_weights(model: ClipClassifier, checkpoint: Checkpoint, source: str) -> None:
+    """Copy a checkpoint into a network; a classifier of another number of classes stays fresh, and the log says so.
+
+    Raises:
+        CheckpointError: if anything else does not fit.
+    """
+    tensors = our_tensors(checkpoint, model, source)
+    num_classes = num_classes_of(tensors)
+    if num_classes != model.num_classes:
+        log.warning(
+            "%s classifies %d classes, the new model %d: the classifier starts fresh, all %d other tensors are loaded",
+            source,
+            num_classes,
+            model.num_classes,
+            len(tensors) - len(CLASSIFIER),
+        )
+        fresh = model.state_dict()
+        tensors |= {name: fresh[name] for name in CLASSIFIER if name in fresh}
+    model.load_state_dict(tensors)

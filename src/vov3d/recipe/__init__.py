@@ -1,0 +1,42 @@
+"""Recipes: the science of one experiment, as a YAML file of some 45 lines that can be read whole.
+
+```python
+recipe = override(load_recipe("ssv1/vov3d_m_16"), {"optim.lr": "0.05"})
+```
+"""
+
+from vov3d.recipe.checks import recipe_from_mapping, to_mapping
+from vov3d.recipe.keys import KeyHelp, recipe_keys, recipe_sections, value_text
+from vov3d.recipe.library import list_recipes, load_recipe, override, recipe_text, to_yaml
+from vov3d.recipe.schema import (
+    ClipSettings,
+    ModelSettings,
+    OptimSettings,
+    Ours,
+    Recipe,
+    Reported,
+    TestSettings,
+    TrainSettings,
+)
+
+__all__ = [
+    "ClipSettings",
+    "KeyHelp",
+    "ModelSettings",
+    "OptimSettings",
+    "Ours",
+    "Recipe",
+    "Reported",
+    "TestSettings",
+    "TrainSettings",
+    "list_recipes",
+    "load_recipe",
+    "override",
+    "recipe_from_mapping",
+    "recipe_keys",
+    "recipe_sections",
+    "recipe_text",
+    "to_mapping",
+    "to_yaml",
+    "value_text",
+]

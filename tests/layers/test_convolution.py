@@ -1,0 +1,63 @@
+"""The 2D forms give what plain Conv3d gives, values and gradients."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from vov3d.layers import D1Plus2D, D2Plus1D, DepthwiseConv3d, SpatialConv3d, TemporalConv3d
+
+LAYERS = {
+    "pointwise": lambda: SpatialConv3d(6, 10, bias=True),
+    "pointwise strided": lambda: SpatialConv3d(6, 10, stride=2),
+    "spatial dense": lambda: SpatialConv3d(6, 4, 3, stride=2),
+    "spatial depthwise": lambda: SpatialConv3d(6, 6, 3, stride=2, groups=6),
+    "temporal depthwise": lambda: TemporalConv3d(6, 5),
+    "temporal dense": lambda: TemporalConv3d(6, 3, groups=1),
+    "depthwise 3x3x3": lambda: DepthwiseConv3d(6),
+    "depthwise 3x3x3 strided": lambda: DepthwiseConv3d(6, 2),
+}
+
+
+def plain(layer: nn.Conv3d, clips: Tensor) -> Tensor:
+    """The same layer as torch's own Conv3d computes it."""
+    return F.conv3d(clips, layer.weight, layer.bias, layer.stride, layer.padding, layer.dilation, layer.groups)
+
+
+@pytest.mark.parametrize("shape", [(2, 6, 5, 9, 12), (1, 6, 1, 8, 8), (3, 6, 2, 1, 1)])
+@pytest.mark.parametrize("channels_last", [True, False])
+@pytest.mark.parametrize("name", LAYERS)
+def test_equals_conv3d_in_float64(name: str, shape: tuple[int, ...], channels_last: bool) -> None:
+    torch.manual_seed(0)
+    layer = LAYERS[name]().double()
+    clips = torch.randn(shape, dtype=torch.float64)
+    if channels_last:
+        clips = clips.contiguous(memory_format=torch.channels_last_3d)
+    clips.requires_grad_()
+    expected = plain(layer, clips)
+    found = layer(clips)
+    assert found.shape == expected.shape
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
+    pull = torch.randn_like(expected)
+    inputs = [clips, *layer.parameters()]
+    for ours, theirs in zip(
+        torch.autograd.grad(found, inputs, pull), torch.autograd.grad(expected, inputs, pull), strict=True
+    ):
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-11)
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_keeps_channels_last_memory(name: str) -> None:
+    clips = torch.randn(2, 6, 4, 8, 8).contiguous(memory_format=torch.channels_last_3d)
+    assert LAYERS[name]()(clips).is_contiguous(memory_format=torch.channels_last_3d)
+
+
+def test_the_two_orders_of_the_depthwise_factors_are_one_function() -> None:
+    """Table 4's rows (d) and (e) differ in cost alone (docs/faithfulness.md #6)."""
+    torch.manual_seed(0)
+    space_first, time_first = D2Plus1D(8, 2).double(), D1Plus2D(8, 2).double()
+    time_first.load_state_dict(space_first.state_dict())
+    clips = torch.randn(2, 8, 6, 10, 10, dtype=torch.float64)
+    torch.testing.assert_close(space_first(clips), time_first(clips), rtol=0, atol=1e-14)

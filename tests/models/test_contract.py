@@ -1,0 +1,120 @@
+"""One contract for every model of the catalogue."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+
+import vov3d
+from vov3d.models import MODELS, X3D, ClipClassifier, VoV3D
+
+NAMES = sorted(MODELS)
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def model(request: pytest.FixtureRequest) -> ClipClassifier:
+    torch.manual_seed(0)
+    network = vov3d.create_model(request.param, num_classes=7, dropout=0.0)
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm3d):
+            torch.nn.init.ones_(module.weight)  # let every branch count
+    return network
+
+
+def test_the_catalogue_is_complete() -> None:
+    assert vov3d.list_models() == ["vov3d_l", "vov3d_m", "x3d_l", "x3d_m", "x3d_s", "x3d_xs"]
+    assert vov3d.list_models("x3d*") == ["x3d_l", "x3d_m", "x3d_s", "x3d_xs"]
+
+
+@pytest.mark.parametrize("shape", [(1, 3, 1, 32, 32), (2, 3, 5, 45, 61)])
+def test_any_clip_gives_logits_in_both_modes(model: ClipClassifier, shape: tuple[int, ...]) -> None:
+    clips = torch.randn(shape)
+    for mode in (True, False):
+        model.train(mode and shape[0] > 1)
+        assert model(clips).shape == (shape[0], 7)
+    features = model.forward_features(clips)
+    assert features.shape[2:] == (shape[2], -(-shape[3] // 32), -(-shape[4] // 32))
+    assert model.head(features, pre_logits=True).shape == (shape[0], model.num_features)
+
+
+def test_every_parameter_gets_a_gradient(model: ClipClassifier) -> None:
+    model.train()
+    model(torch.randn(2, 3, 4, 64, 64)).square().sum().backward()
+    without = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
+    model.zero_grad()
+    assert without == []
+
+
+def test_clips_of_a_batch_do_not_touch(model: ClipClassifier) -> None:
+    model.eval()
+    clips = torch.randn(3, 3, 4, 48, 48)
+    with torch.no_grad():
+        together, alone = model(clips), model(clips[1:2])
+    torch.testing.assert_close(together[1:2], alone, rtol=1e-4, atol=1e-5)
+
+
+def test_positions_are_in_time_row_column_order(model: ClipClassifier) -> None:
+    model.eval()
+    clips = torch.randn(1, 3, 4, 96, 64)  # feature map 4 x 3 x 2
+    with torch.no_grad():
+        positions = model.position_logits(clips, window=(3, 2, 2))  # 2 x 2 x 1 positions
+        assert positions.shape == (1, 4, 7)
+        features = model.forward_features(clips)
+        second_row = model.head(features[:, :, :3, 1:])
+        assert torch.allclose(positions[:, 1], second_row, atol=1e-5)
+        whole = model.position_logits(clips, window=(16, 7, 7))
+        torch.testing.assert_close(whole[:, 0], model(clips), rtol=1e-4, atol=1e-5)
+
+
+def test_state_dict_round_trip_and_fresh_classifier(model: ClipClassifier) -> None:
+    name = next(name for name in NAMES if len(MODELS[name](num_classes=7).state_dict()) == len(model.state_dict()))
+    twin = vov3d.create_model(name, num_classes=7)
+    twin.load_state_dict(model.state_dict())
+    clips = torch.randn(1, 3, 2, 32, 32)
+    with torch.no_grad():
+        assert torch.equal(twin.eval()(clips), model.eval()(clips))
+        twin.reset_classifier(3)
+        assert twin(clips).shape == (1, 3)
+        assert twin.num_classes == 3
+        twin.reset_classifier(0)
+        assert twin(clips).shape == (1, twin.num_features)
+
+
+@pytest.mark.parametrize("build", [lambda: VoV3D(16, (1, 2, 1, 1), num_units=3), lambda: X3D(0.4)])
+def test_exports_with_a_free_batch_size(build: Callable[[], ClipClassifier]) -> None:
+    model = build().eval()
+    batch = torch.export.Dim("batch", min=1, max=64)
+    program = torch.export.export(model, (torch.randn(2, 3, 4, 64, 64),), dynamic_shapes={"clips": {0: batch}})
+    clips = torch.randn(3, 3, 4, 64, 64)
+    with torch.no_grad():
+        torch.testing.assert_close(program.module()(clips), model(clips), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("clips", "message"),
+    [
+        (torch.zeros(3, 4, 64, 64), r"\[3, 4, 64, 64\]"),
+        (torch.zeros(1, 4, 3, 64, 64), r"\[N, 3, T, H, W\]"),
+        (torch.zeros(1, 3, 4, 31, 64), "31x64"),
+        (torch.zeros(1, 3, 0, 64, 64), "0 frames"),
+        (torch.zeros(1, 3, 4, 64, 64, dtype=torch.uint8), "uint8"),
+    ],
+)
+def test_wrong_clips_are_named(clips: torch.Tensor, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        VoV3D(8, (1, 1, 1, 1), num_classes=2)(clips)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"name": "vov3d_x"}, "did you mean 'vov3d_"),
+        ({"name": "vov3d_m", "num_classes": -1}, "num_classes is -1"),
+        ({"name": "vov3d_m", "dropout": 1.0}, "dropout is 1.0"),
+    ],
+)
+def test_wrong_arguments_are_named(arguments: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        vov3d.create_model(**arguments)  # type: ignore[arg-type]

@@ -1,0 +1,173 @@
+"""Charts are well-formed, escaped pictures of the numbers given."""
+
+from __future__ import annotations
+
+import math
+import re
+from importlib.resources import files
+from xml.etree import ElementTree
+
+import pytest
+
+from vov3d.plots import COLOURS, Bar, Series, bar_chart, confusion_chart, line_chart
+
+SVG = "{http://www.w3.org/2000/svg}"
+HOSTILE = "<script>alert(\"1\")</script> & 'x'\x00\x1b\udc80"
+
+
+def read(svg: str) -> ElementTree.Element:
+    root = ElementTree.fromstring(svg.encode())
+    assert root.tag == f"{SVG}svg"
+    assert root.get("role") == "img"
+    assert root.findtext(f"{SVG}title")
+    assert root.findtext(f"{SVG}desc")
+    assert "nan" not in re.sub(r">[^<]*<", "><", svg).lower()
+    assert not root.findall(f".//{SVG}script")
+    return root
+
+
+def texts(root: ElementTree.Element) -> list[str]:
+    return [element.text or "" for element in root.iter(f"{SVG}text")]
+
+
+def inside(root: ElementTree.Element) -> None:
+    """Every text that is not turned begins and ends in the picture."""
+    width, height = (float(root.get(side, "0")) for side in ("width", "height"))
+    for element in root.iter(f"{SVG}text"):
+        if not element.get("transform"):
+            assert -1 <= float(element.get("x", "-9")) <= width + 1
+            assert -1 <= float(element.get("y", "-9")) <= height + 1
+
+
+def test_a_line_goes_through_its_points() -> None:
+    root = read(line_chart("Loss", "epoch", [Series("training", [(0, 0.0), (5, 2.0), (10, 4.0)])]))
+    path = next(p.get("d", "") for p in root.iter(f"{SVG}path") if p.get("fill") == "none")
+    (x0, y0), (x1, y1), (x2, y2) = ([float(n) for n in point.split()] for point in path[1:].split("L"))
+    assert x0 < x1 < x2
+    assert x1 - x0 == pytest.approx(x2 - x1, abs=0.11)
+    assert y0 > y1 > y2  # up is larger
+    assert y0 - y1 == pytest.approx(y1 - y2, abs=0.11)
+    assert {"training", "epoch", "0", "10", "4"} <= set(texts(root))
+    assert root.findtext(f"{SVG}desc") == "training: 4 at epoch 10"
+
+
+def test_values_that_are_not_finite_are_gaps() -> None:
+    series = [
+        Series("training", [(1, 0.5), (2, math.nan), (3, 0.7), (4, math.inf)]),
+        Series("validation", [(1, math.nan)], "orange", markers=True),
+    ]
+    root = read(line_chart("Top-1", "epoch", series, fractions=True))
+    assert root.findtext(f"{SVG}desc") == "training: 70.0% at epoch 3"
+    assert "validation" not in texts(root)
+    assert "80%" in texts(root)
+
+
+@pytest.mark.parametrize("points", [[], [(1, math.nan)], [(1, 0.0)], [(7, 2.5)], [(0, -1.0), (1, 1.0)], [(1, 1e9)]])
+def test_few_or_odd_points_still_make_a_chart(points: list[tuple[float, float]]) -> None:
+    inside(read(line_chart("Loss", "epoch", [Series("training", points)])))
+
+
+def test_bars_are_as_long_as_their_values() -> None:
+    bars = [Bar("given", 0.75, "3 of 4"), Bar("shuffled", 0.25, emphasis=False), Bar("none", None), Bar("?", math.nan)]
+    root = read(bar_chart("Order", bars, ("chance", 0.5)))
+    widths = [float(rect.get("width", "0")) for rect in list(root.iter(f"{SVG}rect"))[1:]]
+    track = widths[0]
+    assert widths[1::2] == pytest.approx([0.75 * track, 0.25 * track, 0, 0], abs=0.1)
+    assert {"75.0%", "25.0%", "3 of 4", "chance 50.0%"} <= set(texts(root))
+    assert texts(root).count("–") == 2
+    inside(root)
+    read(bar_chart("nothing", []))
+
+
+def test_long_labels_stand_whole_above_their_bars() -> None:
+    labels = ["Pushing something from left to right", "Pushing something from right to left"]
+    root = read(bar_chart("Classes", [Bar(label, 0.5) for label in labels], ("chance", 0.01)))
+    names = [element for element in root.iter(f"{SVG}text") if element.text in labels]
+    assert [name.get("x") for name in names] == ["0", "0"]
+    bars = list(root.iter(f"{SVG}rect"))[1::2]
+    assert all(float(name.get("y", "99")) < float(bar.get("y", "0")) for name, bar in zip(names, bars, strict=True))
+    inside(root)
+
+
+@pytest.mark.parametrize("num_classes", [1, 2, 10, 25, 26, 60, 101, 174, 400])
+def test_confusion_matrices_of_all_sizes(num_classes: int) -> None:
+    labels = [f"class {index} moved from the left to the right" for index in range(num_classes)]
+    confusion = [[0] * num_classes for _ in labels]
+    for index in range(num_classes):
+        confusion[index][index] = 7
+        confusion[index][(index + 1) % num_classes] += 3
+    svg = confusion_chart(labels, confusion)
+    root = read(svg)
+    inside(root)
+    shown = texts(root)
+    assert shown.count("7") == (num_classes if 1 < num_classes <= 25 else 0)
+    assert ("class 0 moved…to the right" in shown) == (num_classes <= 60)
+    assert len(svg) < 60_000
+    if num_classes > 1:
+        squares = sum(path.get("d", "").count("h1v1h-1z") for path in root.iter(f"{SVG}path"))
+        assert squares == 2 * num_classes
+        total = 10 * num_classes
+        description = f"{7 * num_classes} of {total} videos of {num_classes} classes are right"
+        assert root.findtext(f"{SVG}desc") == description
+
+
+def test_a_class_without_videos_is_an_empty_row() -> None:
+    root = read(confusion_chart(["a", "b"], [[2, 0], [0, 0]]))
+    assert texts(root).count("2") == 1
+    assert "0" not in texts(root)
+
+
+def test_names_are_escaped_everywhere() -> None:
+    charts = [
+        line_chart(HOSTILE, HOSTILE, [Series(HOSTILE, [(1, 1.0)])]),
+        bar_chart(HOSTILE, [Bar(HOSTILE, 0.5, HOSTILE)], (HOSTILE, 0.1)),
+        confusion_chart([HOSTILE, "b"], [[1, 1], [0, 1]]),
+    ]
+    for svg in charts:
+        read(svg)
+        assert "<script" not in svg
+        assert "&lt;script&gt;" in svg
+
+
+def dark() -> dict[str, str]:
+    """The dark colours of the report."""
+    style = files("vov3d.report").joinpath("page.html").read_text().split("prefers-color-scheme: dark")[1]
+    names = {"ink": "ink", "blue": "blue", "orange": "orange", "on-mark": "chart-on-mark", "surface": "page"}
+    return {role: style.split(f"--{name}: ")[1][:7] for role, name in names.items()}
+
+
+@pytest.mark.parametrize("colours", [COLOURS, dark()], ids=["light", "dark"])
+@pytest.mark.parametrize("count", range(1, 9))
+@pytest.mark.parametrize("role", ["blue", "orange"])
+def test_the_numbers_in_the_cells_can_be_read(colours: dict[str, str], count: int, role: str) -> None:
+    """The contrast of WCAG AA for small text, on paper and in the dark colours of the report."""
+    column = 0 if role == "blue" else 1
+    row = [count, 8 - count] if role == "blue" else [8 - count, count]
+    root = read(confusion_chart(["a", "b"], [row, [0, 0]]))
+    cell = next(
+        p for p in root.iter(f"{SVG}path") if f"M{column} 0h1" in p.get("d", "") and p.get("fill") == COLOURS[role]
+    )
+    number = [element for element in root.iter(f"{SVG}text") if element.find(f"{SVG}title") is not None][
+        0 if role == "blue" or count == 8 else 1
+    ]
+    assert number.text == str(count)
+    opacity = float(cell.get("fill-opacity", "1"))
+    mark, surface = rgb(colours[role]), rgb(colours["surface"])
+    ground = [opacity * m + (1 - opacity) * s for m, s in zip(mark, surface, strict=True)]
+    ink = next(name for name in ("on-mark", "ink") if f"--chart-{name}," in number.get("style", ""))
+    assert contrast(ground, rgb(colours[ink])) >= 4.5
+
+
+def rgb(colour: str) -> list[float]:
+    return [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+
+
+def contrast(one: list[float], other: list[float]) -> float:
+    """Source: WCAG 2.2, relative luminance and contrast ratio."""
+
+    def luminance(parts: list[float]) -> float:
+        red, green, blue = (p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts)
+        return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
