@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
+
+from tests.tiny import small_network, tiny_recipe, write_data_set, write_filled
+from vov3d.models import MODELS
+from vov3d.train import train
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -29,3 +34,33 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip("no ../shared beside this checkout")
     return folder
+
+
+@pytest.fixture(scope="session")
+def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data set of 18 real videos in three classes; read only."""
+    return write_data_set(tmp_path_factory.mktemp("videos"))
+
+
+@pytest.fixture
+def own_videos(videos: Path, tmp_path: Path) -> Path:
+    """A copy of the data set that a test may spoil."""
+    return Path(shutil.copytree(videos, tmp_path / "own_videos"))
+
+
+@pytest.fixture(scope="session")
+def run(videos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run folder of a VoV3D-M, two epochs on the data set; read only."""
+    return train(tiny_recipe(), videos, tmp_path_factory.mktemp("run"), device="cpu", workers=0, quiet=True).out
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint for the classes of the data set, not trained, that tells any two clips apart; for `small` tests."""
+    return write_filled(tmp_path_factory.mktemp("filled") / "filled.safetensors", tiny_recipe())
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A small network in the place of VoV3D-M."""
+    monkeypatch.setitem(MODELS, "vov3d_m", small_network)  # type: ignore[arg-type]

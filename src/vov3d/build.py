@@ -12,7 +12,7 @@ import torch
 from vov3d.checkpoint import JSON, Checkpoint, as_json, read_checkpoint
 from vov3d.errors import CheckpointError, DataError
 from vov3d.models import ClipClassifier, create_model, load_weights, published_name, recognise
-from vov3d.optim import Schedule, build_sgd, decayed_names
+from vov3d.optim import Schedule, decayed_names, parameter_groups
 
 if TYPE_CHECKING:
     from vov3d.data.dataset import ClipDataset, FrameOrder, ViewDataset
@@ -45,18 +45,15 @@ def build_model(recipe: Recipe, num_classes: int) -> ClipClassifier:
     )
 
 
-def build_optimizer(recipe: Recipe, model: ClipClassifier) -> torch.optim.SGD:
+def build_optimizer(recipe: Recipe, model: ClipClassifier) -> torch.optim.Optimizer:
     """Return the recipe's optimiser over the network's parameters."""
     settings = recipe.optim
     names = {key: published_name(key) or key for key in model.state_dict()}
-    return build_sgd(
-        model,
-        lr=settings.lr,
-        momentum=settings.momentum,
-        nesterov=settings.nesterov,
-        weight_decay=settings.weight_decay,
-        decayed=decayed_names(model, settings.decay_groups, names),
-    )
+    decayed = decayed_names(model, settings.decay_groups, names)
+    groups = parameter_groups(model, decayed, settings.weight_decay)
+    if settings.name == "adamw":
+        return torch.optim.AdamW(groups, lr=settings.lr, betas=(settings.momentum, 0.999))
+    return torch.optim.SGD(groups, lr=settings.lr, momentum=settings.momentum, nesterov=settings.nesterov)
 
 
 def build_schedule(recipe: Recipe) -> Schedule:
@@ -77,7 +74,10 @@ def build_clips(recipe: Recipe, index: VideoIndex, split: str = "train") -> Clip
     """Return the training clips of a split, augmented as the recipe says."""
     from vov3d.data.dataset import ClipDataset
 
-    clip = recipe.clip
+    clip, flip = recipe.clip, recipe.clip.flip
+    if flip != index.flip == "none":
+        log.info("no clip is mirrored: a mirror image shows another class in %s", index.kind)
+        flip = "none"
     return ClipDataset(
         index,
         split,
@@ -87,7 +87,7 @@ def build_clips(recipe: Recipe, index: VideoIndex, split: str = "train") -> Clip
         short_side=clip.short_side,
         short_side_law=clip.short_side_law,
         crop=clip.crop,
-        flip=clip.flip,
+        flip=flip,
         mean=clip.mean,
         std=clip.std,
         seed=recipe.train.seed,
@@ -182,11 +182,11 @@ def renumbered(index: VideoIndex, labels: tuple[str, ...], split: str) -> VideoI
     if not items:
         there = ", ".join(f"{name} ({len(found)} videos)" for name, found in index.splits.items() if found)
         raise DataError(f"{str(index.root)!r} has no videos in the split {split!r}; it has {there or 'none at all'}")
+    if any(item.label < 0 for item in items):
+        raise DataError(f"the videos of the split {split!r} of {str(index.root)!r} have no labels; use vov3d predict")
     if len(index.labels) == len(labels) and all(label == class_number(n) for n, label in enumerate(labels)):
         return index
     position = {label: number for number, label in enumerate(labels)}
-    if any(item.label < 0 for item in items):
-        raise DataError(f"the videos of the split {split!r} of {str(index.root)!r} have no labels; use vov3d predict")
     unknown = sorted({index.labels[item.label] for item in items} - set(position))
     if unknown:
         raise DataError(

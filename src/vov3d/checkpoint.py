@@ -7,6 +7,7 @@ to predict.
 
 from __future__ import annotations
 
+import io
 import json
 import pickle
 from collections.abc import Mapping
@@ -18,10 +19,10 @@ import torch
 from torch import Tensor
 
 from vov3d.errors import CheckpointError
-from vov3d.files import write_atomically
+from vov3d.files import write_bytes
 
 JSON: TypeAlias = "str | int | float | bool | list[JSON] | dict[str, JSON] | None"
-FORMAT = "vov3d-checkpoint-1"
+FORMAT, RESUME_FORMAT = "vov3d-checkpoint-1", "vov3d-resume-1"
 
 
 @dataclass(frozen=True)
@@ -51,32 +52,45 @@ def as_json(value: object) -> JSON:
     return document
 
 
-def write_checkpoint(path: Path, tensors: Mapping[str, Tensor], description: Mapping[str, JSON]) -> None:
+def write_checkpoint(
+    path: Path, tensors: Mapping[str, Tensor], description: Mapping[str, JSON], kind: str = FORMAT
+) -> None:
     """Write one ``.safetensors`` file, whole or not at all.
 
     Args:
         path: the file to make or replace.
         tensors: the state dict, in any memory layout and on any device.
         description: what the header says.
+        kind: `FORMAT` for a network, `RESUME_FORMAT` for the state of a run.
+
+    Raises:
+        OSError: if it cannot be written.
     """
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-    header = {"format": "pt", "vov3d": json.dumps({"format": FORMAT, **description})}
-    write_atomically(path, lambda temporary: save_file(plain, temporary, metadata=header))
+    header = {"format": "pt", "vov3d": json.dumps({"format": kind, **description})}
+    write_bytes(path, save(plain, metadata=header))  # its save_file does not tell a full disk as an OSError
 
 
 def write_published(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Write a ``.pyth`` file as the published code does: a pickle of ``{"model_state": ...}``."""
+    """Write a ``.pyth`` file as the published code does: a pickle of ``{"model_state": ...}``.
+
+    Raises:
+        OSError: if it cannot be written.
+    """
     plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-    write_atomically(path, lambda temporary: torch.save({"model_state": plain}, temporary))
+    content = io.BytesIO()
+    torch.save({"model_state": plain}, content)
+    write_bytes(path, content.getbuffer())
 
 
-def read_checkpoint(path: Path) -> Checkpoint:
+def read_checkpoint(path: Path, kind: str = FORMAT) -> Checkpoint:
     """Read a checkpoint of ours or a published one, without running any code that it may hold.
 
     Args:
         path: a ``.safetensors`` file of ours, or a pickle with ``model_state``.
+        kind: `FORMAT` for a network, `RESUME_FORMAT` for the state of a run.
 
     Raises:
         CheckpointError: if the file is missing, damaged, not a checkpoint, or a pickle that would run code.
@@ -86,10 +100,10 @@ def read_checkpoint(path: Path) -> Checkpoint:
         raise CheckpointError(f"checkpoint {str(path)!r} is not a file{_siblings(path)}")
     with path.open("rb") as file:
         is_pickle = file.read(2) in (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
-    return _read_published(path) if is_pickle else _read_safetensors(path)
+    return _read_published(path) if is_pickle else _read_safetensors(path, kind)
 
 
-def _read_safetensors(path: Path) -> Checkpoint:
+def _read_safetensors(path: Path, kind: str) -> Checkpoint:
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -106,10 +120,10 @@ def _read_safetensors(path: Path) -> Checkpoint:
             f"checkpoint {str(path)!r} holds no description of vov3d; its keys begin with {_first_keys(tensors)}"
         )
     description = json.loads(header["vov3d"])
-    if description.get("format") != FORMAT:
-        raise CheckpointError(
-            f"checkpoint {str(path)!r} has format {description.get('format')!r}; this version reads {FORMAT!r}"
-        )
+    found = description.get("format")
+    if found != kind:
+        what = "is the state of a run, for --resume alone" if found == RESUME_FORMAT else f"has format {found!r}"
+        raise CheckpointError(f"checkpoint {str(path)!r} {what}; needed is {kind!r}{_siblings(path)}")
     return Checkpoint(tensors, description)
 
 

@@ -53,13 +53,22 @@ class ProcessGroup:
 
     def sum(self, values: Tensor) -> Tensor:
         """Return the sum over all processes."""
-        if self.world_size > 1:
-            dist.all_reduce(values)
-        return values
+        if self.world_size == 1:
+            return values
+        total = values.to(self.device, copy=True)  # where the processes talk to each other
+        dist.all_reduce(total)
+        return total.to(values.device)
 
     def mean(self, values: Tensor) -> Tensor:
         """Return the mean over all processes."""
-        return self.sum(values).div_(self.world_size)
+        return self.sum(values) / self.world_size
+
+    def average_statistics(self, model: nn.Module) -> None:
+        """Make running statistics, which each process takes of its own clips, the same in all of them: their mean."""
+        if self.world_size > 1:
+            for statistics in model.buffers():
+                if statistics.is_floating_point():
+                    statistics.copy_(self.mean(statistics))
 
     def wait(self) -> None:
         """Return once every process has come here."""
@@ -70,15 +79,16 @@ class ProcessGroup:
 def resolve_device(name: str) -> torch.device:
     """Return the device of a name: ``"auto"`` is the accelerator if there is one, else the CPU.
 
+    Under ``torchrun``, ``"auto"`` and ``"cuda"`` are the process's own GPU.
+
     Raises:
         ArgumentError: if the device is unknown or absent.
     """
-    if name == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+    if name == "auto" and not torch.cuda.is_available():
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    own_gpu = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
     try:
-        device = torch.device(name)
+        device = torch.device(own_gpu if name in ("auto", "cuda") else name)
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).strip().splitlines()[0]

@@ -174,7 +174,7 @@ def evaluate(
     metrics = summarise(
         scores,
         missing,
-        trained.labels,
+        index.labels,
         views,
         checkpoint=str(checkpoint),
         data=str(data),

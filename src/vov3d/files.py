@@ -16,22 +16,35 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     Args:
         path: the file to make or replace.
         write: called with the temporary path.
+
+    Raises:
+        OSError: if it cannot be written, naming ``path``; nothing is left behind.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
+    temporary = None
     try:
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        os.close(handle)
+        temporary = Path(name)
         write(temporary)
         temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
+    except OSError as error:  # a full disk is told without any name, the rest with that of the temporary file
+        error.filename = str(path)
+        raise
     finally:
-        temporary.unlink(missing_ok=True)
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file so that it is there whole or not at all."""
     write_atomically(path, lambda temporary: _write_utf8(temporary, text))
+
+
+def write_bytes(path: Path, content: bytes | memoryview) -> None:
+    """Write a file so that it is there whole or not at all."""
+    write_atomically(path, lambda temporary: _write(temporary, content))
 
 
 def csv_text(rows: Sequence[Sequence[str]]) -> str:
@@ -43,6 +56,10 @@ def csv_text(rows: Sequence[Sequence[str]]) -> str:
 
 def _write_utf8(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8", newline="\n")
+
+
+def _write(path: Path, content: bytes | memoryview) -> None:
+    path.write_bytes(content)
 
 
 def _umask() -> int:

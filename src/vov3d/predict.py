@@ -185,9 +185,10 @@ def find_videos(sources: Iterable[str | Path]) -> list[Path]:
 
 
 def _videos_below(folder: Path) -> Iterator[Path]:
-    """Yield the video files below a folder by name; a folder that holds images directly is one video."""
+    """Yield the video files below a folder by name; a folder that holds images, and no videos, is one video."""
     entries = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
-    if any(entry.suffix.lower() in IMAGE_SUFFIXES for entry in entries):
+    suffixes = {entry.suffix.lower() for entry in entries}
+    if not suffixes.isdisjoint(IMAGE_SUFFIXES) and suffixes.isdisjoint(VIDEO_SUFFIXES):
         yield folder
     for entry in entries:
         if entry.is_dir():

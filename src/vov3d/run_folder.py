@@ -9,12 +9,12 @@ from pathlib import Path
 
 from torch import Tensor
 
-from vov3d.checkpoint import JSON, read_checkpoint, write_checkpoint
+from vov3d.checkpoint import JSON, RESUME_FORMAT, read_checkpoint, write_checkpoint
 from vov3d.environment import describe_environment
 from vov3d.errors import RunFolderError
 from vov3d.files import csv_text, write_text
 
-MODEL, MOMENTUM = "model.", "momentum."
+MODEL, OPTIMIZER = "model.", "optimizer."
 
 
 @dataclass(frozen=True)
@@ -49,24 +49,26 @@ class ResumeState:
     Attributes:
         position: where it stands.
         model: the network's state dict.
-        momentum: the optimiser's momentum by parameter name; empty before the first step.
+        optimizer: what the optimiser remembers of each parameter; empty before the first step.
         loss_scale: the state of the fp16 loss scaler; empty in other precisions.
         tally: summed loss, right answers and clips of the steps of this epoch.
         rows: the log so far.
         quarantine: path -> reason of the videos that could not be decoded.
         best_top1: highest validation accuracy so far; ``None`` before the first.
         recipe: the resolved recipe that the run began with.
+        data: fingerprint of the training videos.
     """
 
     position: Position
     model: Mapping[str, Tensor]
-    momentum: Mapping[str, Tensor]
+    optimizer: Mapping[str, Tensor]
     loss_scale: Mapping[str, float]
     tally: tuple[float, float, float]
     rows: Sequence[EpochRow]
     quarantine: Mapping[str, str]
     best_top1: float | None
     recipe: JSON
+    data: str
 
 
 class RunFolder:
@@ -127,7 +129,7 @@ class RunFolder:
     def save_resume(self, state: ResumeState) -> None:
         """Write ``resume.safetensors``."""
         tensors = {MODEL + name: tensor for name, tensor in state.model.items()}
-        tensors |= {MOMENTUM + name: tensor for name, tensor in state.momentum.items()}
+        tensors |= {OPTIMIZER + name: tensor for name, tensor in state.optimizer.items()}
         description: dict[str, JSON] = {
             "position": asdict(state.position),
             "loss_scale": dict(state.loss_scale),
@@ -136,8 +138,9 @@ class RunFolder:
             "quarantine": dict(state.quarantine),
             "best_top1": state.best_top1,
             "recipe": state.recipe,
+            "data": state.data,
         }
-        write_checkpoint(self.resumable, tensors, description)
+        write_checkpoint(self.resumable, tensors, description, RESUME_FORMAT)
 
     def load_resume(self) -> ResumeState:
         """Read ``resume.safetensors``.
@@ -145,18 +148,19 @@ class RunFolder:
         Raises:
             CheckpointError: if it is damaged.
         """
-        checkpoint = read_checkpoint(self.resumable)
+        checkpoint = read_checkpoint(self.resumable, RESUME_FORMAT)
         told = json.loads(json.dumps(checkpoint.description))
         return ResumeState(
             position=Position(**told["position"]),
             model=_under(MODEL, checkpoint.tensors),
-            momentum=_under(MOMENTUM, checkpoint.tensors),
+            optimizer=_under(OPTIMIZER, checkpoint.tensors),
             loss_scale=told["loss_scale"],
             tally=tuple(told["tally"]),
             rows=[EpochRow(**row) for row in told["rows"]],
             quarantine=told["quarantine"],
             best_top1=told["best_top1"],
             recipe=told["recipe"],
+            data=told["data"],
         )
 
 

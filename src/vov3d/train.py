@@ -6,13 +6,18 @@ resumed is the run that was not.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
+import signal
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING
 
 import torch
@@ -34,7 +39,7 @@ from vov3d.distributed import ProcessGroup, process_group
 from vov3d.errors import DataError, RunFolderError, TrainingError
 from vov3d.evaluate import Metrics, score_videos, summarise
 from vov3d.inference import default_workers
-from vov3d.optim import recompute_norm_statistics
+from vov3d.optim import optimizer_tensors, recompute_norm_statistics, restore_optimizer
 from vov3d.progress import TrainingProgress
 from vov3d.run_folder import EpochRow, Position, ResumeState, RunFolder
 
@@ -159,6 +164,7 @@ class _Training:
             recipe.train.epochs, self.sampler.steps_per_epoch, quiet=quiet or not group.is_main
         )
         self.position = Position(0, 0)
+        self.between_steps = True  # the weights are those of the position, and not of half a step further
         self.tally = torch.zeros(3, dtype=torch.float64)  # loss, right answers, clips of this epoch and process
         self.rows: list[EpochRow] = []
         self.quarantine: dict[str, str] = {}
@@ -187,9 +193,12 @@ class _Training:
         self.sampler.seek(epoch, first_step)
         try:
             for step, batch in enumerate(self.loader, start=first_step):
-                self._note_broken(batch)
-                self.tally += self._step(epoch, step, batch)
-                self.position = Position(epoch, step + 1)
+                with _interrupt_later():
+                    self.between_steps = False
+                    self._note_broken(batch)
+                    self.tally += self._step(epoch, step, batch)
+                    self.position = Position(epoch, step + 1)
+                    self.between_steps = True
                 done += len(batch.labels) * self.group.world_size
                 self.progress.advance(
                     epoch,
@@ -198,14 +207,16 @@ class _Training:
                     clips_per_second=done / (time.perf_counter() - started),
                 )
         except KeyboardInterrupt:
-            self._save_resume()
+            if self.between_steps:
+                self._save_resume()
             raise
         self._finish_epoch(done, time.perf_counter() - started)
 
     def _step(self, epoch: int, step: int, batch: Batch) -> Tensor:
         """Take one step of the optimiser; return summed loss, right answers and clips of this process."""
         tally = torch.zeros(3, dtype=torch.float64)
-        if len(batch.labels) == 0:  # every video of the batch was quarantined
+        num_clips = int(self.group.sum(torch.tensor(len(batch.labels))))  # of all processes
+        if num_clips == 0:  # every video of the batch was quarantined
             return tally
         settings, steps = self.recipe.train, self.sampler.steps_per_epoch
         rate = self.schedule.at(epoch + step / steps)
@@ -215,12 +226,16 @@ class _Training:
         clips = batch.clips.to(self.group.device, non_blocking=True).chunk(settings.accumulate)
         labels = batch.labels.to(self.group.device, non_blocking=True).chunk(settings.accumulate)
         self.optimizer.zero_grad(set_to_none=True)
+        if len(batch.labels) == 0:
+            self._keep_pace()
+            clips, labels = (), ()
         for number, (part, truth) in enumerate(zip(clips, labels, strict=True), start=1):
             with self._synchronised(number == len(labels)):
                 with self._autocast():
                     logits = self.replica(part)
                 loss = F.cross_entropy(logits.float(), truth, label_smoothing=settings.label_smoothing)
-                self.scaler.scale(loss * len(truth) / len(batch.labels)).backward()
+                share = len(truth) * self.group.world_size / num_clips  # gradients are averaged over the processes
+                self.scaler.scale(loss * share).backward()
             right = (logits.argmax(1) == truth).sum()
             tally += torch.tensor([float(loss.detach()) * len(truth), float(right), len(truth)], dtype=torch.float64)
         if not torch.isfinite(tally[0]):
@@ -232,6 +247,14 @@ class _Training:
         self.scaler.update()
         return tally
 
+    def _keep_pace(self) -> None:
+        """Add nothing to a step that other processes take: they wait for every process."""
+        side = self.recipe.clip.crop
+        self.replica.eval()
+        nothing = self.replica(torch.zeros(1, 3, self.recipe.clip.num_frames, side, side, device=self.group.device))
+        self.scaler.scale(0 * nothing.sum()).backward()
+        self.replica.train()
+
     def _finish_epoch(self, done: int, seconds: float) -> None:
         """Evaluate, log and save, each as often as the recipe says."""
         settings, number = self.recipe.train, self.position.epoch + 1
@@ -241,6 +264,7 @@ class _Training:
         if clips == 0:
             reason = next(iter(self.quarantine.values()), "there are none")
             raise DataError(f"none of the {len(self.clips)} training videos can be decoded; the first: {reason}")
+        self.group.average_statistics(self.model)
         metrics = None
         if self.views is not None and (ends or number % settings.evaluate_every_epochs == 0):
             self._precise_norm()
@@ -322,30 +346,31 @@ class _Training:
             return
         from vov3d.recipe import to_mapping
 
-        momentum = {
-            name: state["momentum_buffer"]
-            for name, parameter in self.model.named_parameters()
-            if (state := self.optimizer.state.get(parameter)) and state["momentum_buffer"] is not None
-        }
         self.folder.save_resume(
             ResumeState(
                 position=self.position,
                 model=self.model.state_dict(),
-                momentum=momentum,
+                optimizer=optimizer_tensors(self.optimizer, self.model),
                 loss_scale=self.scaler.state_dict(),
                 tally=tuple(self.tally.tolist()),
                 rows=self.rows,
                 quarantine=self.quarantine,
                 best_top1=self.best_top1,
                 recipe=as_json(to_mapping(self.recipe)),
+                data=self._fingerprint(),
             )
         )
+
+    def _fingerprint(self) -> str:
+        """Return what tells these training videos, in their order and with their labels, from others."""
+        named = [self.index.labels, [(item.name, item.label) for item in self.clips.items]]
+        return hashlib.sha256(json.dumps(named).encode()).hexdigest()
 
     def restore(self) -> None:
         """Go back to where the run in the folder stands.
 
         Raises:
-            RunFolderError: if it was begun with another recipe.
+            RunFolderError: if it was begun with another recipe or other data.
         """
         from vov3d.recipe import to_mapping
 
@@ -354,13 +379,38 @@ class _Training:
             raise RunFolderError(
                 f"the run in {str(self.folder.path)!r} was begun with another recipe; resume it with its recipe.yaml"
             )
+        if state.data != self._fingerprint():
+            raise RunFolderError(
+                f"the run in {str(self.folder.path)!r} was begun with other training videos than the {len(self.clips)} "
+                f"in {len(self.index.labels)} classes of {str(self.index.root)!r}; give its --data, or a new --out"
+            )
         self.model.load_state_dict(state.model)
-        for name, parameter in self.model.named_parameters():
-            if name in state.momentum:
-                self.optimizer.state[parameter]["momentum_buffer"] = state.momentum[name].to(parameter.device)
+        restore_optimizer(self.optimizer, self.model, state.optimizer)
         self.scaler.load_state_dict(dict(state.loss_scale))
         self.position, self.rows, self.best_top1 = state.position, list(state.rows), state.best_top1
         self.quarantine = dict(state.quarantine)
         if self.group.is_main:
             self.tally = torch.tensor(state.tally, dtype=torch.float64)
         log.info("resumed after epoch %d, step %d", self.position.epoch, self.position.step)
+
+
+@contextmanager
+def _interrupt_later() -> Iterator[None]:
+    """Hold Ctrl+C back until the block is done; a second one is not held back."""
+    usual, asked = signal.getsignal(signal.SIGINT), False
+    if not callable(usual) or threading.current_thread() is not threading.main_thread():
+        yield  # it is ignored, or not for this thread
+        return
+
+    def note(_number: int, _frame: FrameType | None) -> None:
+        nonlocal asked
+        asked = True
+        signal.signal(signal.SIGINT, usual)
+
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, usual)
+    if asked:
+        raise KeyboardInterrupt

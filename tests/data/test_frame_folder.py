@@ -57,7 +57,7 @@ def test_frames_of_another_kind_become_rgb_of_one_size(frames: Path) -> None:
 def test_what_cannot_be_read_is_named(frames: Path) -> None:
     with open_video(frames, ["frame_1.png", "frame_99.png"]) as video:
         assert video.frames([0]).shape == (1, 3, 64, 80)
-        with pytest.raises(DecodeError, match="frame 'frame_99.png' is missing"):
+        with pytest.raises(DecodeError, match=r"frame 'frame_99.png' is missing"):
             video.frames([0, 1])
     with pytest.raises(DecodeError, match="no JPEG or PNG frames"):
         open_video(frames, [])
@@ -65,9 +65,9 @@ def test_what_cannot_be_read_is_named(frames: Path) -> None:
     (frames / "frame_1.png").write_bytes(whole[: len(whole) // 2])
     (frames / "frame_2.png").write_text("not an image")
     with open_video(frames) as video:
-        with pytest.raises(DecodeError, match="frame 'frame_1.png' is damaged"):
+        with pytest.raises(DecodeError, match=r"frame 'frame_1.png' is damaged"):
             video.frames([1])
-        with pytest.raises(DecodeError, match="frame 'frame_2.png' cannot be read"):
+        with pytest.raises(DecodeError, match=r"frame 'frame_2.png' cannot be read"):
             video.frames([2])
 
 

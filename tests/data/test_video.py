@@ -19,6 +19,7 @@ from tests.data.video_files import (
     numbered_picture,
     remux,
     sequential_frames,
+    write_audio,
 )
 from vov3d.data.pyav import PyAVDecoder, _quarter_turns
 from vov3d.data.video import Decoder, open_video
@@ -27,8 +28,11 @@ from vov3d.errors import DecodeError
 RNG = np.random.default_rng(7)
 UNEVEN = np.cumsum(RNG.integers(10, 90, 60)).tolist()
 X264_OPEN = {"x264-params": "open-gop=1:bframes=3:keyint=15:b-pyramid=normal"}
+X264_PLAIN_B = {"x264-params": "bframes=4:b-adapt=0:b-pyramid=none:keyint=20"}
 X265_OPEN = {"x265-params": "keyint=15:bframes=4:open-gop=1:log-level=none"}
-ALT_REF = {"auto-alt-ref": "1", "lag-in-frames": "16", "deadline": "good", "cpu-used": "5"}
+REALTIME = {"deadline": "realtime", "cpu-used": "5"}
+ALT_REF = {"auto-alt-ref": "1", "lag-in-frames": "16", "cpu-used": "5"}
+EMPTY_VOP = bytes.fromhex("000001b6504f")
 
 RECORDINGS = [
     Recording("b_frames.mp4", b_frames=3),
@@ -50,8 +54,9 @@ RECORDINGS = [
     Recording("mpeg4_b_frames.mp4", "mpeg4", keyframe_every=12, b_frames=2),
     Recording("mpeg2.mpg", "mpeg2video", keyframe_every=12, b_frames=2, container="mpeg"),
     Recording("mpeg2.ts", "mpeg2video", keyframe_every=12, b_frames=2, container="mpegts"),
-    Recording("hidden_frames.webm", "libvpx", options=ALT_REF, num_frames=80, keyframe_every=40),
-    Recording("vp9.webm", "libvpx-vp9", options=ALT_REF),
+    Recording("mpeg4.ts", "mpeg4", keyframe_every=12, b_frames=2, container="mpegts", num_frames=120),
+    Recording("vp8.webm", "libvpx", options=REALTIME),
+    Recording("vp9_hidden_frames.webm", "libvpx-vp9", options=ALT_REF),
     Recording("av1.mkv", "libsvtav1", options={"preset": "12", "svtav1-params": "keyint=15"}),
     Recording("mjpeg.avi", "mjpeg", pixel_format="yuvj420p"),
     Recording("lossless.mkv", "ffv1", pixel_format="bgr0"),
@@ -109,7 +114,9 @@ def test_frames_are_those_of_a_sequential_decode(recording: Recording, folder: P
 @pytest.mark.parametrize("first_packet", [7, 30])  # in the middle of a group of pictures; at an open one
 def test_a_stream_that_begins_anywhere(target: str, first_packet: int, folder: Path) -> None:
     source = Recording("whole.mp4", options=X264_OPEN).write(folder)
-    path = remux(source, folder / f"{first_packet}_{target}", first_packet)
+    path = remux(
+        source, folder / f"{first_packet}_{target}", lambda place, data: data if place >= first_packet else None
+    )
     reference = sequential_frames(path)
     if not reference:  # the parameter sets were cut away with the first packets
         with pytest.raises(DecodeError, match="not one frame"):
@@ -120,13 +127,38 @@ def test_a_stream_that_begins_anywhere(target: str, first_packet: int, folder: P
         assert_frames_are_those(video, reference)
 
 
+def test_packets_that_show_nothing(folder: Path) -> None:
+    vp8 = Recording("vp8_source.webm", "libvpx", options=REALTIME).write(folder)
+    hidden = remux(vp8, folder / "hidden.webm", lambda place, data: _hide_vp8(data) if place in (7, 25) else data)
+    mpeg4 = Recording("mpeg4_source.mkv", "mpeg4").write(folder)
+    empty = remux(mpeg4, folder / "empty_vop.mkv", lambda place, data: EMPTY_VOP if place in (5, 31) else data)
+    for path in (hidden, empty):
+        with open_video(path) as video:
+            assert video.info.num_frames == 58
+            assert_frames_are_those(video, sequential_frames(path))
+
+
+def _hide_vp8(data: bytes) -> bytes:
+    return bytes([data[0] & ~0x10]) + data[1:]
+
+
 def test_a_clock_that_is_set_anew(folder: Path) -> None:
-    once = Recording("once.ts", options=X264_OPEN, container="mpegts").write(folder)
-    twice = folder / "twice.ts"
-    twice.write_bytes(once.read_bytes() * 2)
-    with open_video(twice) as video:
-        assert video.info.num_frames == 120
-        assert_frames_are_those(video, sequential_frames(twice))
+    first = Recording("first.ts", options=X264_OPEN, container="mpegts").write(folder)
+    second = Recording("second.ts", options=X264_OPEN, container="mpegts", pts=UNEVEN).write(folder)
+    for name, parts in {"same.ts": [first, first], "other.ts": [first, second]}.items():
+        path = folder / name
+        path.write_bytes(b"".join(part.read_bytes() for part in parts))
+        with open_video(path) as video:
+            assert video.info.num_frames == 120
+            assert_frames_are_those(video, sequential_frames(path))
+
+
+def test_a_field_may_be_a_packet_of_its_own(folder: Path) -> None:
+    for name, trusted in {"fields.ts": False, "fields.mp4": True}.items():
+        path = Recording(name, options={"x264-params": "tff=1"}).write(folder)
+        with PyAVDecoder(path) as video:
+            assert (video._timeline is not None) == trusted
+            assert_frames_are_those(video, sequential_frames(path))
 
 
 def test_a_lossless_frame_carries_its_number(lossless: Path) -> None:
@@ -194,8 +226,22 @@ def test_each_frame_is_decoded_once_in_one_pass_forward(h264: Path, monkeypatch:
     assert torch.equal(frames[0], frames[4]) and torch.equal(frames[1], frames[5])
 
 
-def test_a_late_frame_does_not_cost_the_early_ones(h264: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    decoded = []
+@pytest.mark.parametrize(
+    ("recording", "number", "most"),
+    [
+        (Recording("jump.mp4", b_frames=3), 59, 12),  # 20 frames follow the keyframe; B-frames are skipped
+        (Recording("jump_open.mp4", options=X264_OPEN), 47, 8),
+        (Recording("jump_edit.mp4", pts=[33 * (number - 23) for number in range(60)], options=X264_PLAIN_B), 7, 4),
+        (Recording("jump_mpeg2.mkv", "mpeg2video", keyframe_every=12, b_frames=2), 50, 4),
+        (Recording("jump.wmv", "wmv2", keyframe_every=12), 50, 30),  # lands on an earlier keyframe
+        (Recording("jump_vp9.webm", "libvpx-vp9", options=ALT_REF, keyframe_every=10), 52, 4),
+    ],
+    ids=lambda value: getattr(value, "name", None),
+)
+def test_a_late_frame_does_not_cost_the_early_ones(
+    recording: Recording, number: int, most: int, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoded: list[int | None] = []
     run = PyAVDecoder._run
 
     def spy(self: PyAVDecoder) -> Iterator[av.VideoFrame]:
@@ -203,10 +249,13 @@ def test_a_late_frame_does_not_cost_the_early_ones(h264: Path, monkeypatch: pyte
             decoded.append(frame.pts)
             yield frame
 
-    with open_video(h264) as video:
+    path = recording.write(folder)
+    with open_video(path) as video:
+        video.frames([0])
         monkeypatch.setattr(PyAVDecoder, "_run", spy)
-        video.frames([45])
-    assert 1 <= len(decoded) <= 6  # from the keyframe at 40, frames that nothing refers to skipped
+        frame = video.frames([number])[0].permute(1, 2, 0)
+        np.testing.assert_array_equal(frame, as_displayed(sequential_frames(path)[number]))
+    assert 1 <= len(decoded) <= most
 
 
 def test_zoo_frames_are_those_of_a_sequential_decode(shared: Path) -> None:
@@ -257,12 +306,13 @@ def test_damage_ends_its_group_of_pictures(h264: Path, folder: Path) -> None:
             np.testing.assert_array_equal(frame, as_displayed(reference[number]))
 
 
-@pytest.mark.parametrize("name", ["a:b.mkv", "100%d.mkv", "two\nlines.mkv", "http:x.mkv", "\udcff.mkv"])
-def test_a_file_may_have_any_name(name: str, lossless: Path, folder: Path) -> None:
-    path = folder / name
-    path.write_bytes(lossless.read_bytes())
-    with open_video(path) as video:
-        assert video.frames([9])[0, 0, -1, -1] == 9
+@pytest.mark.parametrize("name", ["a:b.mkv", "100%d.mkv", "two\nlines.mkv", "http:x.mkv", "\udcff.mkv", "-i.mkv"])
+def test_a_file_may_have_any_name(name: str, lossless: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / name).write_bytes(lossless.read_bytes())
+    monkeypatch.chdir(folder)
+    for path in (Path(name), folder / name):
+        with open_video(path) as video:
+            assert video.frames([9])[0, 0, -1, -1] == 9
 
 
 def test_what_cannot_be_decoded_says_why(tmp_path: Path) -> None:
@@ -270,17 +320,15 @@ def test_what_cannot_be_decoded_says_why(tmp_path: Path) -> None:
     (tmp_path / "text.mp4").write_text("not a video\n" * 100)
     (tmp_path / "folder").mkdir()
     os.mkfifo(tmp_path / "pipe.mp4")
-    with av.open(str(tmp_path / "audio.mp4"), "w") as output:
-        stream = output.add_stream("aac", rate=44100)
-        frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
-        frame.rate = 44100
-        output.mux([*stream.encode(frame), *stream.encode(None)])
+    for name in ("audio.mp4", "audio_with_cover.mp4"):
+        write_audio(tmp_path / name, cover="cover" in name)
     reasons = {
         "empty.mp4": "the file is empty",
         "text.mp4": "Invalid data found when processing input",
         "folder": "no JPEG or PNG frames in this folder",
         "pipe.mp4": "not a regular file",
         "audio.mp4": "no video stream in this file",
+        "audio_with_cover.mp4": "no video stream in this file",
         "missing.mp4": "No such file or directory",
         "x" * 300: "File name too long",
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -11,6 +11,7 @@ import av
 import numpy as np
 import numpy.typing as npt
 import pytest
+from av.stream import Disposition
 
 BLOCK = 8  # side of the squares that spell the number, in pixels
 BITS = 8
@@ -72,16 +73,41 @@ class Recording:
         return path
 
 
-def remux(source: Path, target: Path, first_packet: int, container: str | None = None) -> Path:
-    """Copy packets from one on, as a cut without re-encoding does."""
-    with av.open(str(source)) as reader, av.open(str(target), "w", format=container) as writer:
+def remux(source: Path, target: Path, change: Callable[[int, bytes], bytes | None]) -> Path:
+    """Copy a video packet by packet, without decoding it.
+
+    Args:
+        source: the video to copy.
+        target: the video to write.
+        change: given the place and the data of a packet, returns the data to write; None leaves the packet out.
+    """
+    with av.open(str(source)) as reader, av.open(str(target), "w") as writer:
         stream = reader.streams.video[0]
         copy = writer.add_stream_from_template(stream)
         for place, packet in enumerate(packet for packet in reader.demux(stream) if packet.size):
-            if place >= first_packet:
-                packet.stream = copy
-                writer.mux(packet)
+            data = change(place, bytes(packet))
+            if data is not None:
+                changed = av.Packet(data)
+                changed.pts, changed.dts, changed.time_base = packet.pts, packet.dts, packet.time_base
+                changed.is_keyframe, changed.stream = packet.is_keyframe, copy
+                writer.mux(changed)
     return target
+
+
+def write_audio(path: Path, cover: bool) -> None:
+    """Write a file that holds sound, and perhaps the picture of its cover."""
+    with av.open(str(path), "w") as output:
+        sound = output.add_stream("aac", rate=44100)
+        if cover:
+            picture = output.add_stream("mjpeg", rate=1)
+            picture.height, picture.width, picture.pix_fmt = 64, 80, "yuvj420p"
+            picture.disposition = Disposition.attached_pic
+        samples = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
+        samples.rate = 44100
+        output.mux([*sound.encode(samples), *sound.encode(None)])
+        if cover:
+            frame = av.VideoFrame.from_ndarray(numbered_picture(0)).reformat(format="yuvj420p")
+            output.mux([*picture.encode(frame), *picture.encode(None)])
 
 
 def sequential_frames(path: Path) -> list[av.VideoFrame]:

@@ -24,7 +24,7 @@ def model(request: pytest.FixtureRequest) -> ClipClassifier:
 
 
 def test_the_catalogue_is_complete() -> None:
-    assert vov3d.list_models() == ["vov3d_l", "vov3d_m", "x3d_l", "x3d_m", "x3d_s", "x3d_xs"]
+    assert vov3d.list_models() == ["vov3d_l", "vov3d_m", "vov3d_s", "x3d_l", "x3d_m", "x3d_s", "x3d_xs"]
     assert vov3d.list_models("x3d*") == ["x3d_l", "x3d_m", "x3d_s", "x3d_xs"]
 
 

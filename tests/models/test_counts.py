@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from vov3d.layers import Conv3x3x3, D1Plus2D, D2Plus1D, DepthwiseConv3d, R2Plus1D
-from vov3d.models import VoV3D, vov3d_l, vov3d_m, x3d_l, x3d_m
+from vov3d.models import VoV3D, vov3d_l, vov3d_m, vov3d_s, x3d_l, x3d_m
 from vov3d.models.clip_classifier import ClipClassifier
 from vov3d.models.counting import count_gmacs, count_parameters
 
@@ -41,6 +41,13 @@ def test_published_counts(name: str) -> None:
     assert count_gmacs(model, 16, 224) == pytest.approx(at_224, abs=5e-5)
     assert count_gmacs(model, 16, 256) == pytest.approx(at_256, abs=5e-5)
     assert count_gmacs(model, 32, 256) == pytest.approx(frames_32, abs=1e-4)
+
+
+def test_our_small_one() -> None:
+    with torch.device("meta"):
+        model = vov3d_s(174)
+    assert count_parameters(model) == 793_982
+    assert count_gmacs(model, 16, 256) == pytest.approx(0.676, abs=5e-4)
 
 
 def test_four_hundred_classes() -> None:

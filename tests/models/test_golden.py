@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from tests.filling import fill, filled_value, golden_clips
 from vov3d.models import MODELS, create_model, published_names
-from vov3d.optim import build_sgd, decayed_names
+from vov3d.optim import decayed_names, parameter_groups
 
 # frames, height, width, clips, seed
 INPUTS = {
@@ -99,7 +99,9 @@ def test_two_training_steps_in_float64(golden: Path, case: str) -> None:
     assert {names[name] for name in decayed} == {
         str(name) for name, free in zip(numbers["param_names"], numbers["in_bn_group"], strict=True) if not free
     }
-    optimizer = build_sgd(model, lr=1e-3, momentum=0.9, nesterov=True, weight_decay=5e-5, decayed=decayed)
+    optimizer = torch.optim.SGD(
+        parameter_groups(model, decayed, 5e-5), lr=1e-3, momentum=0.9, nesterov=True
+    )
     clips, labels = golden_clips(2, 8, 112, 112, 77).double(), torch.from_numpy(numbers["labels"])
 
     def step() -> torch.Tensor:

@@ -111,7 +111,7 @@ class ClipDataset(Dataset[Clip | Broken]):
         std: divides the pixels.
         seed: of all random choices.
         transform: applied to the cropped and flipped frames, uint8 [T, 3, H, W], as the transforms of torchvision v2
-            are; its own randomness is its own affair.
+            are; what it draws from torch's generator is a pure function of (seed, epoch, index) too.
 
     Raises:
         DataError: the index has no such split.
@@ -162,7 +162,9 @@ class ClipDataset(Dataset[Clip | Broken]):
         if rng.random() < 0.5 and mirrored is not None:
             frames, label = hflip(frames), mirrored
         if self.transform is not None:
-            frames = self.transform(frames)
+            with torch.random.fork_rng(devices=[]):
+                torch.default_generator.manual_seed(int(rng.integers(2**63)))
+                frames = self.transform(frames)
         return Clip(normalise(frames, self.mean, self.std), label, index)
 
     def _frames(self, video: Decoder, rng: np.random.Generator) -> torch.Tensor:
@@ -248,24 +250,28 @@ class ViewDataset(Dataset[Views | Broken]):
         height, width = short_side_size(info.height, info.width, self.crop)
         frames = video.frames(numbers.tolist(), (height, width))
         corners = crop_offsets(height, width, self.crop, self.num_crops)
-        views = []
+        views = torch.empty(len(wanted), 3, self.num_frames, self.crop, self.crop)
         for view, place in enumerate(places.reshape(wanted.shape)):
             y, x = corners[view % self.num_crops]
             cut = frames[..., y : y + self.crop, x : x + self.crop][torch.from_numpy(place)]
-            views.append(normalise(cut, self.mean, self.std))
-        return torch.stack(views)
+            views[view] = normalise(cut, self.mean, self.std)
+        return views
 
     def _indices(self, info: VideoInfo, index: int) -> sampling.Indices:
         """The frames of each view, [V, T]."""
-        stride = self.frame_stride
-        if self.clip_rule == "random":
-            rng = np.random.default_rng((VIEW_STREAM, self.seed, index))
-            draws = range(self.num_clips * self.num_crops)
-            return np.stack([_random_clip(info, self.sampling, self.num_frames, stride, rng) for _ in draws])
-        if self.sampling == "dense":
-            clips = sampling.dense_clips(info.num_frames, info.fps, self.num_frames, stride, self.num_clips)
-        else:
-            clips = sampling.segment_clips(info.num_frames, self.num_frames, self.num_clips)
+        num_views = self.num_clips * self.num_crops
+        rng = np.random.default_rng((VIEW_STREAM, self.seed, index))
+        match self.sampling, self.clip_rule:
+            case "segment", "random":
+                return sampling.segment_random_clips(info.num_frames, self.num_frames, num_views, rng)
+            case "dense", "random":
+                draws = (_random_clip(info, "dense", self.num_frames, self.frame_stride, rng) for _ in range(num_views))
+                return np.stack(list(draws))
+            case "segment", _:
+                clips = sampling.segment_clips(info.num_frames, self.num_frames, self.num_clips)
+            case _:
+                stride, num_clips = self.frame_stride, self.num_clips
+                clips = sampling.dense_clips(info.num_frames, info.fps, self.num_frames, stride, num_clips)
         return clips.repeat(self.num_crops, axis=0)
 
 

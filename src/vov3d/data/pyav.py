@@ -38,7 +38,7 @@ from vov3d.errors import DecodeError
 
 FALLBACK_FPS = 30.0
 RATE_TOLERANCE = 0.05
-MIN_FRAMES_SAVED = 2  # a jump costs about as much as decoding so many small frames
+MIN_FRAMES_SAVED = 2  # a jump that saves fewer is not worth it
 CONTAINERS_WITH_WHOLE_FRAMES = frozenset({"mov", "matroska"})  # both fields of an interlaced frame are one packet
 
 
@@ -130,9 +130,8 @@ class PyAVDecoder:
         stated = float(self._stream.average_rate or 0)
         if self._timeline is None or num_frames < 2 or self._stream.time_base is None:
             return stated or FALLBACK_FPS
-        measured = (num_frames - 1) / float(
-            int(self._timeline.pts[-1] - self._timeline.pts[0]) * self._stream.time_base
-        )
+        ticks = int(self._timeline.pts[-1] - self._timeline.pts[0])
+        measured = (num_frames - 1) / float(ticks * self._stream.time_base)
         return stated if abs(stated / measured - 1) < RATE_TOLERANCE else measured
 
     def _count(self) -> int:
@@ -150,12 +149,10 @@ class PyAVDecoder:
         """Yield each of the numbered frames, which are given in ascending order."""
         todo = deque(numbers)
         if self._timeline is not None:
-            try:
+            with contextlib.suppress(_AstrayError, av.FFmpegError):
                 for number, frame in self._by_jumps(self._timeline, numbers):
                     todo.popleft()
                     yield number, frame
-            except (_AstrayError, av.FFmpegError):
-                self._fresh = None
         if todo:
             yield from self._from_start(todo)
 
@@ -165,7 +162,7 @@ class PyAVDecoder:
         run, self._fresh = self._fresh, None
         last, due = -1, None
         for number, keyframe in zip(numbers, timeline.starts(numbers), strict=True):
-            wanted, landing = int(timeline.pts[number]), min(timeline.first_shown(keyframe), number)
+            wanted, landing = int(timeline.pts[number]), timeline.first_shown(keyframe)
             if run is None or landing > last + MIN_FRAMES_SAVED:
                 due = int(timeline.pts[landing])
                 self._kept.add(due)
@@ -175,7 +172,7 @@ class PyAVDecoder:
                     raise _AstrayError
                 if due is not None and frame.pts < due:
                     continue  # shown before the keyframe, and it may refer to what was jumped over
-                if frame.pts > wanted or frame.pts != (due or frame.pts):
+                if frame.pts > wanted or due not in (None, frame.pts):
                     raise _AstrayError
                 due = None
                 if frame.pts == wanted:

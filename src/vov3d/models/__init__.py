@@ -4,7 +4,7 @@ from vov3d.models.catalogue import MODELS, create_model, list_models, recognise
 from vov3d.models.clip_classifier import ClipClassifier
 from vov3d.models.loading import load_weights, our_tensors
 from vov3d.models.published import published_name, published_names
-from vov3d.models.vov3d import TOSA, VoV3D, vov3d_l, vov3d_m
+from vov3d.models.vov3d import TOSA, VoV3D, vov3d_l, vov3d_m, vov3d_s
 from vov3d.models.x3d import X3D, x3d_l, x3d_m, x3d_s, x3d_xs
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "recognise",
     "vov3d_l",
     "vov3d_m",
+    "vov3d_s",
     "x3d_l",
     "x3d_m",
     "x3d_s",

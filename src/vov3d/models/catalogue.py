@@ -14,12 +14,13 @@ from vov3d.layers import Operator
 from vov3d.models.clip_classifier import ClipClassifier
 from vov3d.models.loading import load_weights, num_classes_of
 from vov3d.models.published import published_names
-from vov3d.models.vov3d import vov3d_l, vov3d_m
+from vov3d.models.vov3d import vov3d_l, vov3d_m, vov3d_s
 from vov3d.models.x3d import x3d_l, x3d_m, x3d_s, x3d_xs
 
 MODELS: Mapping[str, Callable[..., ClipClassifier]] = {
     "vov3d_m": vov3d_m,
     "vov3d_l": vov3d_l,
+    "vov3d_s": vov3d_s,
     "x3d_m": x3d_m,
     "x3d_l": x3d_l,
     "x3d_s": x3d_s,
@@ -77,25 +78,29 @@ def create_model(
 def recognise(checkpoint: Checkpoint, source: str) -> str:
     """Return the name of the model that a checkpoint belongs to.
 
-    X3D-XS, S and M are the same network, so a published file of any of them is called ``x3d_m``.
+    That is the one that it has most entries in common with, so that what is wrong with the others can be told by
+    `our_tensors`. X3D-XS, S and M are the same network, so a published file of any of them is called ``x3d_m``.
 
     Raises:
-        CheckpointError: if no model of the catalogue has these names and shapes; it names the keys.
+        CheckpointError: if it has less than half of the entries of any model of the catalogue; it names the keys.
     """
     named = checkpoint.description.get("model")
     if isinstance(named, str):
         if named not in MODELS:
             raise CheckpointError(f"checkpoint {source!r}: {unknown_name('model', named, MODELS)}")
         return named
-    shapes = {name: tuple(tensor.shape) for name, tensor in checkpoint.tensors.items()}
-    num_classes = num_classes_of(checkpoint.tensors)
+    given = {(name, tensor.shape) for name, tensor in checkpoint.tensors.items()}
+    fits: dict[str, float] = {}
     for name in MODELS:
         with torch.device("meta"):
-            model = MODELS[name](num_classes=num_classes)
+            model = MODELS[name](num_classes=num_classes_of(checkpoint.tensors))
         state = model.state_dict()
-        if shapes == {published: tuple(state[ours].shape) for ours, published in published_names(model).items()}:
-            return name
-    raise CheckpointError(
-        f"checkpoint {source!r} has the names or shapes of none of {', '.join(MODELS)}: {len(shapes)} entries, "
-        f"beginning with {', '.join(repr(key) for key in list(shapes)[:4])}"
-    )
+        expected = {(published, state[ours].shape) for ours, published in published_names(model).items()}
+        fits[name] = len(given & expected) / len(given | expected)
+    nearest = max(fits, key=lambda name: fits[name])
+    if fits[nearest] < 0.5:
+        raise CheckpointError(
+            f"checkpoint {source!r} has the names or shapes of none of {', '.join(MODELS)}: {len(given)} entries, "
+            f"beginning with {', '.join(repr(key) for key in list(checkpoint.tensors)[:4])}"
+        )
+    return nearest

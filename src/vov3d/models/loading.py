@@ -15,6 +15,7 @@ from vov3d.models.published import published_names
 log = logging.getLogger("vov3d")
 
 CLASSIFIER = ("head.classifier.weight", "head.classifier.bias")
+PUBLISHED_CLASSIFIER = ("head.projection.weight", "head.projection.bias")
 
 
 def our_tensors(checkpoint: Checkpoint, model: ClipClassifier, source: str) -> dict[str, Tensor]:
@@ -22,21 +23,26 @@ def our_tensors(checkpoint: Checkpoint, model: ClipClassifier, source: str) -> d
 
     Args:
         checkpoint: ours or a published one.
-        model: the network that they are meant for; its classifier may have another number of classes.
+        model: the network that they are meant for; its classifier may have another number of classes, and where only
+            one of them has a classifier, that is left out.
         source: what to call the checkpoint in an error.
 
     Raises:
         CheckpointError: if an entry is missing, left over or of another shape; it names the first ones.
     """
     names = published_names(model) if checkpoint.published else {key: key for key in model.state_dict()}
-    given = checkpoint.tensors
-    expected = model.state_dict()
+    given, num_classes = checkpoint.tensors, num_classes_of(checkpoint.tensors)
+    if num_classes == 0:
+        names = {ours: name for ours, name in names.items() if ours not in CLASSIFIER}
+    shapes = {ours: list(tensor.shape) for ours, tensor in model.state_dict().items()}
+    shapes |= {ours: [num_classes, *shapes[ours][1:]] for ours in CLASSIFIER if ours in shapes}
+    known = {*names.values(), *(() if model.num_classes else CLASSIFIER + PUBLISHED_CLASSIFIER)}
     missing = [name for name in names.values() if name not in given]
-    left_over = [name for name in given if name not in set(names.values())]
+    left_over = [name for name in given if name not in known]
     misshapen = [
-        f"{name} is {list(given[name].shape)}, not {list(expected[ours].shape)}"
+        f"{name} is {list(given[name].shape)}, not {shapes[ours]}"
         for ours, name in names.items()
-        if name in given and ours not in CLASSIFIER and given[name].shape != expected[ours].shape
+        if name in given and list(given[name].shape) != shapes[ours]
     ]
     for kind, found in (("lacks", missing), ("has besides", left_over), ("differs in shape", misshapen)):
         if found:
@@ -49,7 +55,7 @@ def our_tensors(checkpoint: Checkpoint, model: ClipClassifier, source: str) -> d
 
 def num_classes_of(tensors: Mapping[str, Tensor]) -> int:
     """Return the number of classes that a state dict (ours or published) classifies; 0 without a classifier."""
-    for name in (CLASSIFIER[0], "head.projection.weight"):
+    for name in (CLASSIFIER[0], PUBLISHED_CLASSIFIER[0]):
         if name in tensors:
             return int(tensors[name].shape[0])
     return 0
@@ -58,19 +64,21 @@ def num_classes_of(tensors: Mapping[str, Tensor]) -> int:
 def load_weights(model: ClipClassifier, checkpoint: Checkpoint, source: str) -> None:
     """Copy a checkpoint into a network; a classifier of another number of classes stays fresh, and the log says so.
 
+    A network without a classifier takes the features alone.
+
     Raises:
         CheckpointError: if anything else does not fit.
     """
     tensors = our_tensors(checkpoint, model, source)
-    num_classes = num_classes_of(tensors)
-    if num_classes != model.num_classes:
+    num_classes = num_classes_of(checkpoint.tensors)
+    if model.num_classes not in (0, num_classes):
+        fresh = {name: tensor for name, tensor in model.state_dict().items() if name in CLASSIFIER}
         log.warning(
             "%s classifies %d classes, the new model %d: the classifier starts fresh, all %d other tensors are loaded",
             source,
             num_classes,
             model.num_classes,
-            len(tensors) - len(CLASSIFIER),
+            len(set(tensors) - set(fresh)),
         )
-        fresh = model.state_dict()
-        tensors |= {name: fresh[name] for name in CLASSIFIER if name in fresh}
+        tensors |= fresh
     model.load_state_dict(tensors)

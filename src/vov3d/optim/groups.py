@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
-import torch
 from torch import nn
 
 from vov3d.errors import ArgumentError, unknown_name
@@ -37,28 +37,17 @@ def decayed_names(model: nn.Module, rule: str, published: Mapping[str, str] | No
     raise ArgumentError(unknown_name("decay_groups", rule, DECAY_GROUPS))
 
 
-def build_sgd(
-    model: nn.Module,
-    *,
-    lr: float,
-    momentum: float,
-    nesterov: bool,
-    weight_decay: float,
-    decayed: set[str],
-) -> torch.optim.SGD:
-    """Return SGD over two groups, decayed and free of decay.
+def parameter_groups(model: nn.Module, decayed: set[str], weight_decay: float) -> list[dict[str, Any]]:
+    """Return the trained parameters in two groups for an optimiser of torch, decayed and free of decay.
 
     Args:
         model: the network; frozen parameters are left out.
-        lr: the first rate.
-        momentum: in [0, 1), without dampening.
-        nesterov: Nesterov's form of momentum.
-        weight_decay: strength of decay.
         decayed: names of the parameters that decay.
+        weight_decay: strength of decay.
     """
     trained = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
     groups = [
         {"params": [p for name, p in trained if name in decayed], "weight_decay": weight_decay},
         {"params": [p for name, p in trained if name not in decayed], "weight_decay": 0.0},
     ]
-    return torch.optim.SGD([g for g in groups if g["params"]], lr=lr, momentum=momentum, nesterov=nesterov)
+    return [group for group in groups if group["params"]]

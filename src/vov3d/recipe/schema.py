@@ -64,7 +64,7 @@ class ClipSettings:
 class OptimSettings:
     """The optimiser and its learning rate."""
 
-    name: Annotated[Literal["sgd"], "the optimiser", "paper: SGD"] = "sgd"
+    name: Annotated[Literal["sgd", "adamw"], "the optimiser; adamw learns more from few clips", "paper: SGD"] = "sgd"
     lr: Annotated[float, Gt(0), "base learning rate, for this batch_size", "released config: 0.1, fine-tuning 0.05"] = (
         0.1
     )
@@ -76,7 +76,7 @@ class OptimSettings:
         "what decays. weights: weights of convolutions and linear layers; published: every parameter without 'bn' in "
         "its published name, which in VoV3D takes in 60% of the batch norms; all: everything",
         "released code: published",
-    ] = "published"
+    ] = "weights"
     schedule: Annotated[
         Literal["cosine", "steps", "constant"],
         "the learning rate over time",

@@ -1,0 +1,255 @@
+"""The multi-view test: its probabilities, its classes, its files and its control."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tests.tiny import LABELS, NUM_VAL, break_video, read_rows, tiny_recipe, write_filled, write_video
+from vov3d.build import load_trained
+from vov3d.checkpoint import read_checkpoint, write_checkpoint
+from vov3d.data.dataset import FrameOrder
+from vov3d.data.sampling import segment_clips
+from vov3d.data.video import open_video
+from vov3d.errors import CheckpointError, DataError, DecodeError
+from vov3d.evaluate import Evaluation, evaluate
+
+pytestmark = pytest.mark.usefixtures("small")
+
+
+def test_here(checkpoint: Path, data: Path, **arguments: object) -> Evaluation:
+    return evaluate(checkpoint, data, device="cpu", workers=0, **arguments)  # type: ignore[arg-type]
+
+
+test_here.__test__ = False  # type: ignore[attr-defined]
+
+
+def probs_by_name(evaluation: Evaluation) -> dict[str, list[float]]:
+    """Probabilities of each video by class name."""
+    labels = evaluation.metrics.labels
+    return {
+        one.item.name: [value for _, value in sorted(zip(labels, one.probs.tolist(), strict=True))]
+        for one in evaluation.scores
+    }
+
+
+def by_hand(checkpoint: Path, video: Path, *, num_clips: int, crop: int, order: slice = slice(None)) -> torch.Tensor:
+    """The plain loop: three square crops of each clip, softmax at every 32-pixel cell, the mean of it all."""
+    model = load_trained(checkpoint).model
+    probs = []
+    with open_video(video) as reader, torch.no_grad():
+        for indices in segment_clips(reader.info.num_frames, 4, num_clips):
+            frames = reader.frames(indices.tolist()[order], (crop, crop * 64 // 48))  # 48 x 64 pixels in the file
+            for x in (0, (frames.shape[3] - crop + 1) // 2, frames.shape[3] - crop):
+                view = frames[..., x : x + crop].float().div(255).sub(0.45).div(0.225).permute(1, 0, 2, 3)
+                features = model.forward_features(view[None])
+                for row in range(features.shape[3]):
+                    for column in range(features.shape[4]):
+                        cell = features[..., row : row + 1, column : column + 1]
+                        probs.append(model.head(cell).double().softmax(-1)[0])
+    return torch.stack(probs).mean(0)
+
+
+@pytest.mark.parametrize(("order", "name"), [(slice(None), "given"), (slice(None, None, -1), "reversed")])
+def test_probabilities_are_those_of_a_plain_loop(videos: Path, tmp_path: Path, order: slice, name: FrameOrder) -> None:
+    checkpoint = write_filled(tmp_path / "filled.safetensors", tiny_recipe({"test.window": "published"}))
+    found = test_here(checkpoint, videos, clips=2, crops=3, crop=64, frame_order=name)  # 2 x 2 positions a view
+    assert (found.metrics.num_clips, found.metrics.num_crops, found.metrics.crop) == (2, 3, 64)
+    assert len(found.scores) == 6
+    for one in found.scores[::3]:
+        expected = by_hand(checkpoint, one.item.path, num_clips=2, crop=64, order=order)
+        torch.testing.assert_close(one.probs, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_the_probabilities_of_videos_differ_and_sum_to_one(checkpoint: Path, videos: Path) -> None:
+    probs = torch.stack([one.probs for one in test_here(checkpoint, videos).scores])
+    assert probs.dtype == torch.float64
+    torch.testing.assert_close(probs.sum(1), torch.ones(6, dtype=torch.float64))
+    assert probs.std(0).min() > 1e-3
+
+
+def test_how_many_videos_are_computed_at_once_does_not_matter(checkpoint: Path, videos: Path) -> None:
+    alone, together = (test_here(checkpoint, videos, batch_size=size) for size in (1, 4))
+    for one, other in zip(alone.scores, together.scores, strict=True):
+        assert one.item == other.item
+        torch.testing.assert_close(one.probs, other.probs, rtol=1e-4, atol=1e-6)
+
+
+def test_workers_change_nothing(checkpoint: Path, videos: Path) -> None:
+    here = test_here(checkpoint, videos)
+    there = evaluate(checkpoint, videos, device="cpu", workers=2)
+    assert [one.item for one in there.scores] == [one.item for one in here.scores]
+    assert all(torch.equal(one.probs, other.probs) for one, other in zip(there.scores, here.scores, strict=True))
+
+
+def test_progress_counts_the_videos(checkpoint: Path, videos: Path) -> None:
+    seen: list[tuple[int, int]] = []
+    test_here(checkpoint, videos, split="train", on_progress=lambda done, total: seen.append((done, total)))
+    assert seen[-1] == (12, 12)
+    assert [done for done, _ in seen] == sorted({done for done, _ in seen})
+
+
+# ---- the order of frames ---------------------------------------------------------------------------------------------
+
+
+def test_the_controls_keep_the_frames_and_take_their_order(checkpoint: Path, videos: Path, tmp_path: Path) -> None:
+    orders: tuple[FrameOrder, ...] = ("given", "shuffled", "reversed")
+    ordered = {order: probs_by_name(test_here(checkpoint, videos, frame_order=order)) for order in orders}
+    trained = read_checkpoint(checkpoint)
+    for tensor in trained.tensors.values():
+        if tensor.dim() == 5 and tensor.shape[2] > 1:  # leave only the tap that sees the frame itself
+            middle = tensor.shape[2] // 2
+            tensor[:, :, :middle] = tensor[:, :, middle + 1 :] = 0
+    blind = tmp_path / "blind.safetensors"
+    write_checkpoint(blind, trained.tensors, trained.description)
+    unordered = {order: probs_by_name(test_here(blind, videos, frame_order=order)) for order in orders}
+    for order in orders[1:]:
+        for name, probs in ordered["given"].items():
+            assert unordered[order][name] == pytest.approx(unordered["given"][name], abs=1e-5)
+            if "moving" in name:
+                assert np.abs(np.subtract(ordered[order][name], probs)).max() > 1e-4
+    assert ordered["shuffled"] == probs_by_name(test_here(checkpoint, videos, frame_order="shuffled"))
+
+
+# ---- classes ---------------------------------------------------------------------------------------------------------
+
+
+def test_classes_are_told_apart_by_name_and_not_by_number(checkpoint: Path, videos: Path, tmp_path: Path) -> None:
+    known = read_checkpoint(checkpoint)
+    order = [2, 0, 1]
+    tensors = {name: t[order] if "head.classifier" in name else t for name, t in known.tensors.items()}
+    labels = [LABELS[number] for number in order]
+    other = tmp_path / "other.safetensors"
+    write_checkpoint(other, tensors, {**known.description, "labels": labels})
+    one, two = test_here(checkpoint, videos), test_here(other, videos)
+    assert two.metrics.labels == ("moving", "dark", "light")
+    for name, probs in probs_by_name(one).items():
+        assert probs_by_name(two)[name] == pytest.approx(probs, abs=1e-5)
+    assert (two.metrics.top1, two.metrics.macro_top1) == (one.metrics.top1, one.metrics.macro_top1)
+    assert two.metrics.loss == pytest.approx(one.metrics.loss, rel=1e-5)
+    assert set(two.metrics.per_class) == set(one.metrics.per_class)
+    moved = [[two.metrics.confusion[order.index(i)][order.index(j)] for j in range(3)] for i in range(3)]
+    assert moved == [list(row) for row in one.metrics.confusion]
+
+
+def test_a_data_set_may_show_only_some_of_the_classes(checkpoint: Path, videos: Path, tmp_path: Path) -> None:
+    rows = [
+        f"{videos / 'val' / label / f'{number}.mp4'},{label},val" for label in ("moving", "light") for number in (0, 1)
+    ]
+    rows += [f"{videos / 'train' / label / '0.mp4'},{label},train" for label in ("moving", "light")]
+    file = tmp_path / "some.csv"
+    file.write_text("path,label,split\n" + "\n".join(rows) + "\n")
+    everything, some = test_here(checkpoint, videos), test_here(checkpoint, file)
+    assert some.metrics.num_videos == 4
+    assert (some.metrics.num_classes, some.metrics.labels) == (3, LABELS)
+    assert [one.num_videos for one in some.metrics.per_class] == [0, 2, 2]
+    assert some.metrics.per_class[0].top1 is None
+    assert some.metrics.per_class[1:] == everything.metrics.per_class[1:]
+
+
+def test_a_class_that_the_network_does_not_know_is_an_error(checkpoint: Path, own_videos: Path) -> None:
+    for split in ("train", "val"):
+        (own_videos / split / "light").rename(own_videos / split / "bright")
+    with pytest.raises(DataError, match=r"1 of the classes in .* first 'bright'; it knows 'dark', 'light', 'moving'"):
+        test_here(checkpoint, own_videos)
+
+
+def test_a_missing_split_is_an_error_that_names_those_there_are(checkpoint: Path, videos: Path) -> None:
+    with pytest.raises(DataError, match=r"no videos in the split 'test'; it has train \(12 videos\), val \(6 videos\)"):
+        test_here(checkpoint, videos, split="test")
+
+
+def test_the_classes_of_a_published_file_take_the_names_of_the_data_set(
+    checkpoint: Path, videos: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    known = read_checkpoint(checkpoint)
+    nameless = tmp_path / "nameless.safetensors"
+    write_checkpoint(nameless, known.tensors, {key: known.description[key] for key in ("model", "recipe")})
+    found = test_here(nameless, videos)
+    assert found.metrics.labels == LABELS
+    assert found.metrics.confusion == test_here(checkpoint, videos).metrics.confusion
+
+
+def test_the_state_of_a_run_is_no_checkpoint(run: Path, videos: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"the state of a run, for --resume alone.*best.safetensors, last"):
+        test_here(run / "resume.safetensors", videos)
+
+
+# ---- videos that cannot be decoded -----------------------------------------------------------------------------------
+
+
+def test_a_video_that_cannot_be_decoded_is_named(checkpoint: Path, own_videos: Path, tmp_path: Path) -> None:
+    broken = break_video(own_videos / "val" / "light" / "1.mp4")
+    with pytest.raises(DecodeError, match="--allow-missing leaves such videos out") as caught:
+        test_here(checkpoint, own_videos, out=tmp_path / "out")
+    assert caught.value.path == broken
+    assert not (tmp_path / "out").exists()
+    found = test_here(checkpoint, own_videos, out=tmp_path / "out", allow_missing=True).metrics
+    assert [missing.path for missing in found.missing] == [str(broken)]
+    assert found.missing[0].reason
+    assert found.num_videos == 5
+    assert [one.num_videos for one in found.per_class] == [2, 1, 2]
+    assert sum(map(sum, found.confusion)) == 5
+    written = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert written["missing"] == [{"path": str(broken), "reason": found.missing[0].reason}]
+
+
+def test_a_split_of_nothing_but_broken_videos_is_an_error(checkpoint: Path, own_videos: Path) -> None:
+    for video in (own_videos / "val").rglob("*.mp4"):
+        break_video(video)
+    with pytest.raises(DataError, match=r"none of the 6 videos of .* could be decoded: "):
+        test_here(checkpoint, own_videos, allow_missing=True)
+
+
+# ---- files -----------------------------------------------------------------------------------------------------------
+
+
+def test_the_files_agree_with_each_other(checkpoint: Path, own_videos: Path, tmp_path: Path) -> None:
+    write_video(own_videos / "val" / "dark" / 'a "quoted", name é.mp4', "moving", seed=1)
+    out = tmp_path / "evaluation"
+    found = test_here(checkpoint, own_videos, out=out, clips=2, crops=1)
+    names = {"metrics.json", "predictions.csv", "per_class.csv", "confusion.csv", "confusion.svg"}
+    assert {file.name for file in out.iterdir()} == names
+    metrics = json.loads((out / "metrics.json").read_text(encoding="utf-8"))
+    assert set(metrics) == {
+        *("checkpoint", "data", "split", "num_videos", "num_classes", "top1", "top5", "macro_top1", "loss"),
+        *("num_clips", "num_crops", "crop", "frame_order", "labels", "per_class", "confusion", "missing"),
+        *("chance", "seconds"),
+    }
+    assert (metrics["checkpoint"], metrics["data"], metrics["split"]) == (str(checkpoint), str(own_videos), "val")
+    assert (metrics["num_videos"], metrics["num_classes"], metrics["chance"]) == (7, 3, pytest.approx(1 / 3))
+    assert (metrics["num_clips"], metrics["num_crops"], metrics["frame_order"]) == (2, 1, "given")
+
+    predictions = read_rows(out / "predictions.csv")
+    assert [Path(row["path"]) for row in predictions] == [one.item.path for one in found.scores]
+    assert all(row["correct"] == str(row["label"] == row["predicted"]).lower() for row in predictions)
+    right = sum(row["correct"] == "true" for row in predictions)
+    assert metrics["top1"] == pytest.approx(right / 7)
+    for row, one in zip(predictions, found.scores, strict=True):
+        assert row["label"] == one.item.path.parent.name
+        assert float(row["probability"]) == pytest.approx(float(one.probs.max()), abs=1e-4)
+
+    confusion = read_rows(out / "confusion.csv")
+    assert [row["label"] for row in confusion] == metrics["labels"] == list(LABELS)
+    counts = [[int(row[label]) for label in LABELS] for row in confusion]
+    assert counts == metrics["confusion"]
+    pairs = [(row["label"], row["predicted"]) for row in predictions]
+    assert counts == [[pairs.count((true, taken)) for taken in LABELS] for true in LABELS]
+
+    classes = read_rows(out / "per_class.csv")
+    assert [row["label"] for row in classes] == list(LABELS)
+    assert [int(row["num_videos"]) for row in classes] == [NUM_VAL + 1, NUM_VAL, NUM_VAL]
+    own = [counts[number][number] / sum(counts[number]) for number in range(3)]
+    assert [float(row["top1"]) for row in classes] == pytest.approx(own, abs=1e-4)
+    assert metrics["macro_top1"] == pytest.approx(sum(own) / 3)
+    assert "<svg" in (out / "confusion.svg").read_text()
+
+
+def test_nothing_is_written_unless_asked_for(checkpoint: Path, videos: Path, tmp_path: Path) -> None:
+    before = sorted(videos.rglob("*"))
+    assert test_here(checkpoint, videos).out is None
+    assert sorted(videos.rglob("*")) == before

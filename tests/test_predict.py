@@ -1,0 +1,157 @@
+"""Prediction: from files, folders, patterns and frames to the names of classes."""
+
+from __future__ import annotations
+
+import glob
+import os
+import shutil
+import unicodedata
+from pathlib import Path
+
+import av
+import pytest
+
+from tests.tiny import LABELS, break_video, write_video
+from vov3d.errors import ArgumentError, CheckpointError, DataError, DecodeError
+from vov3d.evaluate import evaluate
+from vov3d.predict import Prediction, find_videos, load, predict
+
+pytestmark = pytest.mark.usefixtures("small")
+
+
+def predict_here(checkpoint: Path, sources: object, **arguments: int) -> list[Prediction]:
+    return predict(checkpoint, sources, device="cpu", **arguments)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def folder(videos: Path, tmp_path: Path) -> Path:
+    """Videos in folders, other files beside them."""
+    root = tmp_path / "my videos"
+    (root / "sub folder").mkdir(parents=True)
+    shutil.copy(videos / "val" / "dark" / "0.mp4", root / "b dark.mp4")
+    shutil.copy(videos / "val" / "light" / "0.mp4", root / "sub folder" / "klar é [1].MP4")
+    shutil.copy(videos / "val" / "moving" / "0.mp4", root / "a moving.mp4")
+    shutil.copy(videos / "val" / "moving" / "0.mp4", root / ".hidden.mp4")
+    (root / "notes.txt").write_text("nothing to see")
+    return root
+
+
+@pytest.fixture
+def frames(videos: Path, tmp_path: Path) -> Path:
+    """The frames of a video as images; in the order of their numbers, not of their letters."""
+    out = tmp_path / "frames of it"
+    out.mkdir()
+    with av.open(str(videos / "val" / "moving" / "1.mp4")) as container:
+        for number, frame in enumerate(container.decode(video=0)):
+            frame.to_image().save(out / f"{number}.png")
+    return out
+
+
+def test_probabilities_of_all_classes_sum_to_one(checkpoint: Path, videos: Path) -> None:
+    video = videos / "val" / "dark" / "0.mp4"
+    (one,) = predict_here(checkpoint, video)
+    assert one.source == str(video)
+    assert {label for label, _ in one.top} == set(LABELS)
+    values = [value for _, value in one.top]
+    assert values == sorted(values, reverse=True)
+    assert sum(values) == pytest.approx(1)
+    assert (one.num_frames, one.duration_seconds, one.error) == (12, pytest.approx(0.4), None)
+    assert predict_here(checkpoint, video, top_k=2)[0].top == one.top[:2]
+    with pytest.raises(ArgumentError, match="top_k is 0; it must be 1 or more"):
+        predict_here(checkpoint, video, top_k=0)
+
+
+def test_prediction_is_what_evaluation_finds(checkpoint: Path, videos: Path) -> None:
+    for views in ({}, {"clips": 2, "crops": 1}):
+        found = evaluate(checkpoint, videos, device="cpu", workers=0, **views)
+        said = predict_here(checkpoint, [one.item.path for one in found.scores], **views)
+        assert len(said) == 6
+        for one, truth in zip(said, found.scores, strict=True):
+            for label, value in one.top:
+                assert value == pytest.approx(float(truth.probs[LABELS.index(label)]), abs=1e-6)
+
+
+def test_a_folder_is_searched_whole_and_by_name(checkpoint: Path, folder: Path) -> None:
+    said = predict_here(checkpoint, str(folder))
+    names = ["a moving.mp4", "b dark.mp4", "sub folder/klar é [1].MP4"]
+    assert [one.source for one in said] == [str(folder / name) for name in names]
+    assert all(one.error is None and len(one.top) == 3 for one in said)
+
+
+def test_a_pattern_stands_for_its_files(folder: Path) -> None:
+    assert [video.name for video in find_videos([str(folder / "*.mp4")])] == ["a moving.mp4", "b dark.mp4"]
+    assert [video.name for video in find_videos([str(folder / "**" / "*.MP4")])] == ["klar é [1].MP4"]
+    assert [video.name for video in find_videos([f"{glob.escape(str(folder))}/sub*"])] == ["klar é [1].MP4"]
+
+
+def test_a_name_that_looks_like_a_pattern_is_a_file(checkpoint: Path, folder: Path) -> None:
+    odd = folder / "sub folder" / "klar é [1].MP4"
+    assert predict_here(checkpoint, odd)[0].error is None
+
+
+@pytest.mark.parametrize(
+    "name", ["with space.mp4", "100%.mp4", "#1 'best' \"cut\".mp4", "пример 例 🎬.mp4", "-first.mp4", "a:b?.mp4"]
+)
+def test_any_file_name_will_do(checkpoint: Path, tmp_path: Path, name: str) -> None:
+    video = write_video(tmp_path / name, "light", seed=3)
+    (one,) = predict_here(checkpoint, video)
+    assert (one.source, one.error, len(one.top)) == (str(video), None, 3)
+
+
+def test_a_decomposed_name_is_found(tmp_path: Path, checkpoint: Path) -> None:
+    video = write_video(tmp_path / unicodedata.normalize("NFD", "café.mp4"), "dark", seed=3)
+    assert predict_here(checkpoint, tmp_path)[0].source == str(video)
+
+
+def test_a_folder_of_frames_is_one_video(checkpoint: Path, frames: Path, videos: Path) -> None:
+    (one,) = predict_here(checkpoint, frames)
+    assert (one.source, one.num_frames) == (str(frames), 12)
+    (film,) = predict_here(checkpoint, videos / "val" / "moving" / "1.mp4")
+    assert dict(one.top) == pytest.approx(dict(film.top), abs=0.05)
+    assert find_videos([frames.parent / "frames*"]) == [frames]
+
+
+def test_a_picture_beside_videos_is_no_video(folder: Path, frames: Path) -> None:
+    shutil.copy(frames / "0.png", folder / "cover.png")
+    assert [video.name for video in find_videos([folder])] == ["a moving.mp4", "b dark.mp4", "klar é [1].MP4"]
+
+
+def test_a_broken_video_is_reported_in_its_place(checkpoint: Path, folder: Path) -> None:
+    break_video(folder / "b dark.mp4")
+    first, broken, last = predict_here(checkpoint, folder)
+    assert (first.error, last.error) == (None, None)
+    assert broken.source == str(folder / "b dark.mp4")
+    assert broken.top == () and broken.error and "\n" not in broken.error
+    with pytest.raises(DecodeError, match=r"cannot decode .*b dark.mp4"):
+        load(checkpoint, device="cpu").predict(folder / "b dark.mp4")
+    with pytest.raises(DecodeError, match=r"absent.mp4"):
+        load(checkpoint, device="cpu").predict("absent.mp4")
+
+
+def test_a_video_shorter_than_a_clip_is_shown_slower(checkpoint: Path, tmp_path: Path) -> None:
+    video = write_video(tmp_path / "short.mp4", "moving", seed=5, num_frames=1)
+    (one,) = predict_here(checkpoint, video)
+    assert (one.num_frames, one.error, len(one.top)) == (1, None, 3)
+
+
+def test_each_video_comes_once_in_the_order_given(folder: Path) -> None:
+    last = folder / "sub folder" / "klar é [1].MP4"
+    assert find_videos([last, folder, last]) == [last, folder / "a moving.mp4", folder / "b dark.mp4"]
+
+
+def test_a_source_that_is_not_there_is_an_error(checkpoint: Path, folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match=r"source '.*absent\.mp4' does not exist; give video files"):
+        predict_here(checkpoint, [folder, tmp_path / "absent.mp4"])
+    with pytest.raises(DataError, match=r"source '.*\*\.avi' does not exist"):
+        predict_here(checkpoint, str(folder / "*.avi"))
+    with pytest.raises(DataError, match=r"source '.*empty' holds no video"):
+        predict_here(checkpoint, tmp_path / "empty")
+    with pytest.raises(CheckpointError, match=r"checkpoint '.*none.safetensors' is not a file"):
+        predict_here(tmp_path / "none.safetensors", folder)
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="the administrator may read anything")
+def test_a_video_that_may_not_be_read_is_reported(checkpoint: Path, folder: Path) -> None:
+    (folder / "b dark.mp4").chmod(0)
+    assert predict_here(checkpoint, folder)[1].error == "Permission denied"

@@ -1,0 +1,418 @@
+"""Training: what it leaves behind, that it learns, and that a run that stopped goes on as if it had not."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.tiny import LABELS, FrozenNorms, break_video, calling_back, read_rows, small_network, tiny_recipe
+from vov3d.checkpoint import read_checkpoint
+from vov3d.errors import CheckpointError, DataError, RunFolderError, TrainingError
+from vov3d.evaluate import evaluate
+from vov3d.models import MODELS
+from vov3d.progress import TrainingProgress
+from vov3d.recipe import load_recipe, to_mapping, to_yaml
+from vov3d.train import TrainResult, train
+
+TIMES = ("clips_per_second", "seconds")
+
+
+def train_here(
+    data: Path, out: Path, settings: dict[str, str] | None = None, *, workers: int = 0, resume: bool = False
+) -> TrainResult:
+    recipe = tiny_recipe(settings)
+    return train(recipe, data, out, device="cpu", workers=workers, resume=resume, quiet=True)
+
+
+def log_of(out: Path) -> list[dict[str, str]]:
+    """The log without what a clock measured."""
+    return [{key: value for key, value in row.items() if key not in TIMES} for row in read_rows(out / "log.csv")]
+
+
+def weights_of(path: Path) -> dict[str, torch.Tensor]:
+    return read_checkpoint(path).tensors
+
+
+def assert_same_run(out: Path, reference: Path) -> None:
+    """Every weight and statistic to the last bit, and every line of the log."""
+    for name in ("last.safetensors", "best.safetensors"):
+        ours, theirs = read_checkpoint(out / name), read_checkpoint(reference / name)
+        assert ours.description == theirs.description
+        assert ours.tensors.keys() == theirs.tensors.keys()
+        assert [key for key in ours.tensors if not torch.equal(ours.tensors[key], theirs.tensors[key])] == []
+    assert log_of(out) == log_of(reference)
+
+
+# ---- what a run leaves behind ----------------------------------------------------------------------------------------
+
+
+def test_a_run_folder_holds_these_files(run: Path) -> None:
+    assert {entry.name for entry in run.iterdir()} - {"tensorboard"} == {
+        "recipe.yaml",
+        "environment.json",
+        "log.csv",
+        "last.safetensors",
+        "best.safetensors",
+        "resume.safetensors",
+    }
+    assert load_recipe(run / "recipe.yaml") == tiny_recipe()
+    environment = json.loads((run / "environment.json").read_text())
+    assert {"vov3d", "commit", "python", "torch", "packages", "command", "started", "cores"} <= set(environment)
+    assert environment["device"] == "cpu"
+
+
+def test_the_log_has_a_row_for_each_epoch(run: Path) -> None:
+    rows = read_rows(run / "log.csv")
+    assert list(rows[0]) == [
+        *("epoch", "step", "lr", "train_loss", "train_top1", "val_loss", "val_top1", "val_top5"),
+        *("clips_per_second", "seconds", "quarantined"),
+    ]
+    assert [(row["epoch"], row["step"]) for row in rows] == [("1", "3"), ("2", "6")]
+    assert all(0 <= float(row["val_top1"]) <= float(row["val_top5"]) == 1 for row in rows)
+    assert all(float(row["seconds"]) > 0 and float(row["clips_per_second"]) > 0 for row in rows)
+    assert float(rows[0]["lr"]) > float(rows[1]["lr"]) > 0
+
+
+@pytest.mark.parametrize("name", ["last", "best"])
+def test_a_checkpoint_says_all_that_is_needed_to_use_it(run: Path, name: str) -> None:
+    described = read_checkpoint(run / f"{name}.safetensors").description
+    assert described["model"] == "vov3d_m"
+    assert described["num_classes"] == len(LABELS)
+    assert described["labels"] == sorted(LABELS)
+    assert described["recipe"] == to_mapping(tiny_recipe())
+
+
+def test_validation_in_the_log_is_that_of_the_checkpoint(run: Path, videos: Path) -> None:
+    last = read_rows(run / "log.csv")[-1]
+    found = evaluate(run / "last.safetensors", videos, clips=1, crops=1, device="cpu", workers=0).metrics
+    assert found.loss == pytest.approx(float(last["val_loss"]), rel=1e-4)
+    assert found.top1 == pytest.approx(float(last["val_top1"]), rel=1e-4)
+
+
+@pytest.mark.usefixtures("small")
+def test_validation_comes_as_often_as_the_recipe_says_and_at_the_end(videos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    result = train_here(videos, out, {"train.epochs": "3", "train.evaluate_every_epochs": "2"})
+    assert [bool(row["val_loss"]) for row in log_of(out)] == [False, True, True]
+    assert result.epochs == 3
+    assert result.checkpoint == out / "last.safetensors"
+    assert result.best_top1 == pytest.approx(max(float(row["val_top1"]) for row in log_of(out)[1:]), abs=1e-5)
+    assert result.last_top1 == pytest.approx(float(log_of(out)[-1]["val_top1"]), abs=1e-5)
+
+
+@pytest.mark.usefixtures("small")
+def test_a_recipe_may_be_a_file(videos: Path, tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text(to_yaml(tiny_recipe({"train.epochs": "1"})))
+    assert train(file, videos, tmp_path / "run", device="cpu", workers=0, quiet=True).epochs == 1
+
+
+# ---- learning --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("small")
+def test_it_learns_what_is_easy(videos: Path, tmp_path: Path) -> None:
+    result = train_here(videos, tmp_path / "run", {"train.epochs": "8", "optim.lr": "0.05", "model.dropout": "0.0"})
+    losses = [float(row["train_loss"]) for row in log_of(tmp_path / "run")]
+    assert losses[-1] < 0.5 * losses[0]
+    assert result.last_top1 is not None and result.last_top1 >= 5 / 6
+
+
+@pytest.mark.usefixtures("small")
+def test_a_set_smaller_than_the_batch_makes_one_step_of_it(videos: Path, tmp_path: Path) -> None:
+    train_here(videos, tmp_path / "run", {"train.batch_size": "64", "train.epochs": "1"})
+    assert [row["step"] for row in log_of(tmp_path / "run")] == ["1"]
+
+
+def test_accumulated_parts_make_the_gradient_of_the_whole_batch(
+    videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(MODELS, "vov3d_m", FrozenNorms)  # type: ignore[arg-type]
+    settings = {"train.epochs": "1", "train.precise_bn_batches": "0", "model.dropout": "0"}
+    train_here(videos, tmp_path / "whole", settings)
+    train_here(videos, tmp_path / "parts", {**settings, "train.accumulate": "2"})
+    whole, parts = (weights_of(tmp_path / name / "last.safetensors") for name in ("whole", "parts"))
+    begun = FrozenNorms(3).state_dict()
+    assert any((whole[name] - begun[name]).abs().max() > 1e-3 for name in whole if name.endswith("norm.bias"))
+    for name in whole:
+        torch.testing.assert_close(parts[name], whole[name], rtol=1e-4, atol=1e-6)
+    assert log_of(tmp_path / "parts")[0]["train_loss"] == log_of(tmp_path / "whole")[0]["train_loss"]
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_lower_precisions_train(videos: Path, tmp_path: Path, precision: str) -> None:
+    settings = {"train.epochs": "1", "train.precision": precision}
+    train_here(videos, tmp_path / "run", settings)
+    train_here(videos, tmp_path / "full", {**settings, "train.precision": "float32"})
+    rounded, full = (float(log_of(tmp_path / name)[0]["train_loss"]) for name in ("run", "full"))
+    assert rounded != full
+    assert rounded == pytest.approx(full, rel=0.1)
+    assert all(tensor.dtype != torch.bfloat16 for tensor in weights_of(tmp_path / "run" / "last.safetensors").values())
+
+
+@pytest.mark.usefixtures("small")
+def test_a_loss_that_is_no_number_ends_the_training_in_one_line(videos: Path, tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match=r"^epoch \d, step \d: the loss is (nan|inf).*--optim.lr") as caught:
+        train_here(videos, tmp_path / "run", {"optim.lr": "1e30", "train.epochs": "3"})
+    assert "\n" not in str(caught.value)
+
+
+def test_training_starts_from_a_checkpoint(run: Path, videos: Path, tmp_path: Path) -> None:
+    start = run / "last.safetensors"
+    settings = {"model.init": str(start), "optim.lr": "1e-12", "train.epochs": "1", "train.precise_bn_batches": "0"}
+    train_here(videos, tmp_path / "tuned", settings)
+    before, after = weights_of(start), weights_of(tmp_path / "tuned" / "last.safetensors")
+    for name in before:
+        if "running" not in name and "num_batches" not in name:
+            torch.testing.assert_close(after[name], before[name], rtol=0, atol=1e-8)
+    with pytest.raises(CheckpointError, match="is not a file"):
+        train_here(videos, tmp_path / "nowhere", {"model.init": str(tmp_path / "absent.safetensors")})
+    assert not (tmp_path / "nowhere").exists()
+
+
+# ---- interrupted and resumed -----------------------------------------------------------------------------------------
+
+LONGER = {"train.epochs": "3", "train.label_smoothing": "0.1"}  # dropout is 0.5, and 2 batches of precise norm
+
+
+@pytest.fixture(scope="module")
+def spoilt(videos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The data set with one training video that cannot be decoded; read only."""
+    root = tmp_path_factory.mktemp("spoilt")
+    for video in sorted(videos.rglob("*.mp4")):
+        link = root / video.relative_to(videos)
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.write_bytes(video.read_bytes())
+    break_video(root / "train" / "light" / "1.mp4")
+    return root
+
+
+@pytest.fixture(scope="module")
+def whole(spoilt: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run that nothing interrupted."""
+    out = tmp_path_factory.mktemp("whole")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(MODELS, "vov3d_m", small_network)  # type: ignore[arg-type]
+        train_here(spoilt, out, LONGER)
+    return out
+
+
+def interrupting(place: tuple[int, int]) -> Callable[..., None]:
+    """A progress bar's `advance` that the user interrupts after this epoch and step, both counted from 0."""
+
+    def advance(self: TrainingProgress, epoch: int, step: int, *, loss: float, clips_per_second: float) -> None:
+        if (epoch, step) == place:
+            raise KeyboardInterrupt
+
+    return advance
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize(
+    ("place", "workers"),
+    [
+        pytest.param((0, 0), 0, id="after the first step"),
+        pytest.param((1, 1), 0, id="within an epoch"),
+        pytest.param((1, 0), 1, id="within an epoch, one worker"),
+        pytest.param((1, 2), 0, id="between the last step of an epoch and its validation"),
+    ],
+)
+def test_a_run_that_was_interrupted_is_the_run_that_was_not(
+    spoilt: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: tuple[int, int], workers: int
+) -> None:
+    out = tmp_path / "run"
+    with monkeypatch.context() as patch:
+        patch.setattr(TrainingProgress, "advance", interrupting(place))
+        with pytest.raises(KeyboardInterrupt):
+            train_here(spoilt, out, LONGER, workers=workers)
+    result = train_here(spoilt, out, LONGER, workers=workers, resume=True)
+    assert_same_run(out, whole)
+    assert result.quarantined == 1
+    assert read_rows(out / "quarantine.csv") == read_rows(whole / "quarantine.csv")
+
+
+@pytest.mark.usefixtures("small")
+def test_an_interruption_at_the_border_of_two_epochs_takes_nothing_away(
+    spoilt: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def epoch(self: TrainingProgress, row: object) -> None:
+        if len(lines := [*seen, row]) == 2:
+            raise KeyboardInterrupt
+        seen[:] = lines
+
+    seen: list[object] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(TrainingProgress, "epoch", epoch)
+        with pytest.raises(KeyboardInterrupt):
+            train_here(spoilt, tmp_path / "run", LONGER)
+    train_here(spoilt, tmp_path / "run", LONGER, resume=True)
+    assert_same_run(tmp_path / "run", whole)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no signals to oneself there")
+def test_ctrl_c_in_the_midst_of_a_step_waits_for_its_end(
+    spoilt: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = signal.getsignal(signal.SIGINT)
+    ctrl_c = calling_back(5, lambda: os.kill(os.getpid(), signal.SIGINT))
+    with monkeypatch.context() as patch:
+        patch.setitem(MODELS, "vov3d_m", ctrl_c)  # type: ignore[arg-type]
+        with pytest.raises(KeyboardInterrupt):
+            train_here(spoilt, tmp_path / "run", LONGER)
+        assert signal.getsignal(signal.SIGINT) is before
+        patch.setitem(MODELS, "vov3d_m", small_network)  # type: ignore[arg-type]
+        train_here(spoilt, tmp_path / "run", LONGER, resume=True)
+    assert_same_run(tmp_path / "run", whole)
+
+
+def test_a_second_ctrl_c_does_not_wait_and_saves_no_half_step(
+    videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def twice() -> None:
+        for _ in range(2):
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setitem(MODELS, "vov3d_m", calling_back(2, twice))  # type: ignore[arg-type]
+    with pytest.raises(KeyboardInterrupt):
+        train_here(videos, tmp_path / "run")
+    assert not (tmp_path / "run" / "resume.safetensors").exists()
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+import torch
+from tests.test_train import LONGER, train_here
+from tests.tiny import calling_back
+from vov3d.models import MODELS
+
+torch.set_num_threads(1)
+MODELS["vov3d_m"] = calling_back(8, lambda: os.kill(os.getpid(), signal.SIGKILL))
+train_here(Path(sys.argv[1]), Path(sys.argv[2]), LONGER)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL there")
+@pytest.mark.usefixtures("small")
+def test_a_run_that_was_killed_goes_on_from_its_last_checkpoint(spoilt: Path, whole: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, spoilt, out],
+        cwd=Path(__file__).parents[1],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert [row["epoch"] for row in read_rows(out / "log.csv")] == ["1", "2"]
+    assert not list(out.glob(".*"))
+    train_here(spoilt, out, LONGER, resume=True)
+    assert_same_run(out, whole)
+
+
+@pytest.mark.usefixtures("small")
+def test_a_finished_run_that_is_resumed_stays_as_it_is(spoilt: Path, whole: Path) -> None:
+    before = {file.name: file.read_bytes() for file in whole.glob("*.safetensors")}
+    result = train_here(spoilt, whole, LONGER, resume=True)
+    assert {file.name: file.read_bytes() for file in whole.glob("*.safetensors")} == before
+    assert result.last_top1 == pytest.approx(float(log_of(whole)[-1]["val_top1"]), abs=1e-5)
+
+
+def test_a_folder_with_a_run_is_not_overwritten(run: Path, videos: Path) -> None:
+    before = {file.name: file.stat().st_mtime_ns for file in run.iterdir()}
+    with pytest.raises(RunFolderError, match=r"already holds a run; add --resume to go on, or give another --out"):
+        train_here(videos, run)
+    assert {file.name: file.stat().st_mtime_ns for file in run.iterdir()} == before
+
+
+def test_there_must_be_something_to_resume(videos: Path, tmp_path: Path) -> None:
+    with pytest.raises(RunFolderError, match=r"nothing to resume in .*it has no resume\.safetensors"):
+        train_here(videos, tmp_path / "run", resume=True)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.usefixtures("small")
+def test_a_run_goes_on_with_its_own_recipe_and_data_alone(whole: Path, spoilt: Path, own_videos: Path) -> None:
+    before = {file.name: file.read_bytes() for file in whole.iterdir() if file.is_file()}
+    with pytest.raises(RunFolderError, match="begun with another recipe"):
+        train_here(spoilt, whole, {**LONGER, "optim.lr": "0.02"}, resume=True)
+    dark, moving = own_videos / "train" / "dark", own_videos / "train" / "moving"
+    (dark / "0.mp4").rename(moving / "4.mp4")
+    with pytest.raises(RunFolderError, match="begun with other training videos than the 12 in 3 classes"):
+        train_here(own_videos, whole, LONGER, resume=True)
+    (moving / "4.mp4").unlink()
+    with pytest.raises(RunFolderError, match="begun with other training videos than the 11 in 3 classes"):
+        train_here(own_videos, whole, LONGER, resume=True)
+    assert {file.name: file.read_bytes() for file in whole.iterdir() if file.is_file()} == before
+
+
+# ---- videos that cannot be decoded -----------------------------------------------------------------------------------
+
+
+def test_a_broken_video_is_counted_and_named(whole: Path, spoilt: Path) -> None:
+    assert [row["quarantined"] for row in log_of(whole)] == ["1", "1", "1"]
+    rows = read_rows(whole / "quarantine.csv")
+    assert [row["path"] for row in rows] == [str(spoilt / "train" / "light" / "1.mp4")]
+    assert rows[0]["reason"]
+
+
+@pytest.mark.usefixtures("small")
+def test_a_batch_of_nothing_but_broken_videos_is_passed_over(own_videos: Path, tmp_path: Path) -> None:
+    for label in LABELS:
+        for number in (0, 1, 2):
+            break_video(own_videos / "train" / label / f"{number}.mp4")
+    settings = {"train.epochs": "1", "train.batch_size": "1", "clip.crop": "36", "clip.short_side": "36,36"}
+    result = train_here(own_videos, tmp_path / "run", settings)
+    assert result.quarantined == 9
+    assert log_of(tmp_path / "run")[0]["step"] == "12"
+    assert len(read_rows(tmp_path / "run" / "quarantine.csv")) == 9
+
+
+@pytest.mark.usefixtures("small")
+def test_a_set_of_nothing_but_broken_videos_is_an_error_of_one_line(own_videos: Path, tmp_path: Path) -> None:
+    for video in (own_videos / "train").rglob("*.mp4"):
+        break_video(video)
+    with pytest.raises(DataError, match="none of the 12 training videos can be decoded; the first: ") as caught:
+        train_here(own_videos, tmp_path / "run")
+    assert "\n" not in str(caught.value)
+    assert not list((tmp_path / "run").glob("*.safetensors"))
+
+
+@pytest.mark.usefixtures("small")
+def test_validation_goes_on_without_its_broken_videos(
+    own_videos: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    broken = break_video(own_videos / "val" / "dark" / "0.mp4")
+    train_here(own_videos, tmp_path / "some", {"train.epochs": "1"})
+    assert f"left out of validation: {broken}" in caplog.text
+    assert log_of(tmp_path / "some")[0]["val_top1"] != ""
+    for video in (own_videos / "val").rglob("*.mp4"):
+        break_video(video)
+    result = train_here(own_videos, tmp_path / "none", {"train.epochs": "1"})
+    assert log_of(tmp_path / "none")[0]["val_top1"] == ""
+    assert (result.best_top1, result.last_top1) == (None, None)
+    assert (tmp_path / "none" / "last.safetensors").is_file()
+
+
+# ---- the same everywhere ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("small")
+def test_the_seed_decides_and_nothing_else(videos: Path, tmp_path: Path) -> None:
+    for name, seed in {"one": "0", "again": "0", "other": "1"}.items():
+        torch.manual_seed(len(name))  # what was drawn before does not matter
+        train_here(videos, tmp_path / name, {"train.epochs": "1", "train.seed": seed})
+    assert_same_run(tmp_path / "again", tmp_path / "one")
+    one, other = (weights_of(tmp_path / name / "last.safetensors") for name in ("one", "other"))
+    assert not torch.equal(one["stem.spatial.weight"], other["stem.spatial.weight"])
+    assert log_of(tmp_path / "one")[0]["train_loss"] != log_of(tmp_path / "other")[0]["train_loss"]
