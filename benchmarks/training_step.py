@@ -1,6 +1,6 @@
 """How long a training step takes against plain Conv3d modules, in interleaved runs on this machine.
 
-python benchmarks/training_step.py [--threads 1] [--pairs 5] writes benchmarks/results/training-step-<machine>-<date>.json
+python benchmarks/training_step.py [--threads 1] [--pairs 5] writes a file into benchmarks/results
 """
 
 from __future__ import annotations

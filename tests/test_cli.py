@@ -120,7 +120,7 @@ def test_train_help_shows_the_values_of_the_recipe_asked_about(capsys: Capture) 
     assert "passes over the training videos [50] (released config: 100, fine-tuning 50, Kinetics 256)" in text
     assert "[0,35,45]" in text
     assert "60% of the batch norms" in text
-    assert "[60] (released config: 100" in " ".join(prints(capsys, "train", "--help").split())
+    assert "[300] (released config: 100" in " ".join(prints(capsys, "train", "--help").split())
     assert fails(capsys, "train", "ssv1/vov3d_m_61", "--help").startswith("unknown recipe 'ssv1/vov3d_m_61'; did you")
 
 
@@ -140,8 +140,8 @@ MISTAKES: dict[tuple[str, ...], str] = {
     ("train", *RUN, "--optim.lr"): "argument --optim.lr/--lr: expected one argument (see vov3d train --help)",
     ("train", *RUN, "--optim.lr=low"): "recipe key 'optim.lr' must be a number, not \"low\"",
     ("train", *RUN, "--lr", "-1"): "recipe key 'optim.lr' must be greater than 0, not -1",
-    ("train", *RUN, "--clip.crop", "512"): "recipe key clip.short_side starts at 128, below clip.crop 512",
-    ("train", "vov3d_m_8", *RUN): "unknown recipe 'vov3d_m_8'; did you mean 'folder/vov3d_m_8' or 'motion/vov3d_m_8'?",
+    ("train", *RUN, "--clip.crop", "512"): "recipe key clip.short_side starts at 58, below clip.crop 512",
+    ("train", "vov3d_m_8", *RUN): "unknown recipe 'vov3d_m_8'; did you mean 'folder/vov3d_m_8'?",
     ("train", "videos", *OUT, "--data", "videos"): "'videos' is a folder, not a recipe; a folder of videos is given as",
     ("train", "a", "b", *RUN): "unrecognized arguments: b",
     (
@@ -182,8 +182,8 @@ MISTAKES: dict[tuple[str, ...], str] = {
     ): "argument --out: cannot write 'none/x.csv': th",
     ("predict", "run/best.safetensors", "videos", "--out", "videos"): "argument --out: 'videos' is a folder already",
     ("info", "vov3d_m", "--crop", "8"): "argument --crop: '8' is not a whole number of at least 32",
-    ("models", "resnet"): "no model matches 'resnet'; there are vov3d_l, vov3d_m, x3d_l,",
-    ("recipes", "resnet"): "no recipe matches 'resnet'; `vov3d recipes` lists all 33",
+    ("models", "resnet"): "no model matches 'resnet'; there are vov3d_l, vov3d_m, vov3d_s, x3d_l,",
+    ("recipes", "resnet"): "no recipe matches 'resnet'; `vov3d recipes` lists all 34",
     ("recipes", "ssv1/vov3d_m_61", "--yaml"): "unknown recipe 'ssv1/vov3d_m_61'; did you mean 'ssv1/vov3d_m_16'?",
     ("report", "nowhere"): "argument RUN: 'nowhere' does not exist",
 }
@@ -199,7 +199,7 @@ def test_traceback_shows_where(capsys: Capture) -> None:
     assert main(["recipes", "resnet", "--traceback"]) == 2
     found = capsys.readouterr().err
     assert found.startswith("Traceback (most recent call last):")
-    assert found.endswith("\nvov3d: no recipe matches 'resnet'; `vov3d recipes` lists all 33\n")
+    assert found.endswith("\nvov3d: no recipe matches 'resnet'; `vov3d recipes` lists all 34\n")
 
 
 def test_a_folder_that_may_not_be_written_to(capsys: Capture, monkeypatch: Patch) -> None:
@@ -362,7 +362,8 @@ def test_train_resolves_the_recipe(capsys: Capture, called: Callable[..., dict[s
     text = prints(capsys, "train", *RUN, *settings, "--device", "cpu", "--quiet")
     recipe = seen["recipe"]
     assert (recipe.train.epochs, recipe.clip.short_side, recipe.optim.lr) == (3, (112, 128), 0.005)  # type: ignore[attr-defined]
-    assert recipe.model.name == "vov3d_m"  # type: ignore[attr-defined]
+    assert recipe.optim.warmup_epochs == pytest.approx(0.2)  # type: ignore[attr-defined]
+    assert recipe.model.name == "vov3d_s"  # type: ignore[attr-defined]
     assert (seen["data"], seen["out"], seen["device"]) == (Path("videos"), Path("new"), "cpu")
     assert (seen["workers"], seen["resume"], seen["quiet"]) == (None, False, True)
     assert "best top-1     75.0 %\n" in text

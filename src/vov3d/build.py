@@ -90,6 +90,7 @@ def build_clips(recipe: Recipe, index: VideoIndex, split: str = "train") -> Clip
         flip=flip,
         mean=clip.mean,
         std=clip.std,
+        colour_jitter=clip.colour_jitter,
         seed=recipe.train.seed,
     )
 

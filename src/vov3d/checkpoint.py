@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import json
 import pickle
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +24,11 @@ from vov3d.files import write_bytes
 
 JSON: TypeAlias = "str | int | float | bool | list[JSON] | dict[str, JSON] | None"
 FORMAT, RESUME_FORMAT = "vov3d-checkpoint-1", "vov3d-resume-1"
+UNPICKLING_ERRORS = (
+    *(pickle.PickleError, struct.error, ArithmeticError, AssertionError, AttributeError, EOFError, LookupError),
+    *(MemoryError, RuntimeError, TypeError, ValueError),
+)
+"""What torch raises for damaged pickles."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +125,10 @@ def _read_safetensors(path: Path, kind: str) -> Checkpoint:
         raise CheckpointError(
             f"checkpoint {str(path)!r} holds no description of vov3d; its keys begin with {_first_keys(tensors)}"
         )
-    description = json.loads(header["vov3d"])
+    try:
+        description = json.loads(header["vov3d"])
+    except ValueError as error:
+        raise CheckpointError(f"checkpoint {str(path)!r} is damaged: its description is not JSON ({error})") from error
     found = description.get("format")
     if found != kind:
         what = "is the state of a run, for --resume alone" if found == RESUME_FORMAT else f"has format {found!r}"
@@ -130,7 +139,7 @@ def _read_safetensors(path: Path, kind: str) -> Checkpoint:
 def _read_published(path: Path) -> Checkpoint:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+    except UNPICKLING_ERRORS as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise CheckpointError(
             f"checkpoint {str(path)!r} cannot be read with weights only, and nothing else in it is run: {reason[:200]}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-from dataclasses import replace
 from pathlib import Path
 
 from vov3d.errors import RunFolderError
@@ -12,15 +11,15 @@ from vov3d.evaluate import evaluate
 from vov3d.files import write_text
 from vov3d.predict import predict
 from vov3d.progress import task_progress
-from vov3d.recipe import Recipe, load_recipe
+from vov3d.recipe import Recipe, load_recipe, override, with_epochs
 from vov3d.report import report
 from vov3d.train import train
 
 log = logging.getLogger("vov3d")
 
-MOTION_RECIPE, FOLDER_RECIPE = "motion/vov3d_m_8", "folder/vov3d_m_8"
+MOTION_RECIPE, FOLDER_RECIPE = "motion/vov3d_s_8", "folder/vov3d_s_16"
 VIDEOS_PER_CLASS = {"train": 40, "val": 10}
-CLIPS_ON_OWN_DATA = 6000
+CLIPS_ON_OWN_DATA = 12_000
 """Training clips on a user's own videos: minutes on a CPU, and enough to see whether there is something to learn."""
 
 
@@ -88,7 +87,5 @@ def _fitted(recipe: Recipe, data: Path) -> Recipe:
     from vov3d.data.sources import read_index
 
     num_videos = len(read_index(data).splits["train"])
-    epochs = max(4, min(60, CLIPS_ON_OWN_DATA // num_videos))
-    train_settings = replace(recipe.train, epochs=epochs, batch_size=min(recipe.train.batch_size, num_videos))
-    warmup = min(recipe.optim.warmup_epochs, epochs / 4)
-    return replace(recipe, train=train_settings, optim=replace(recipe.optim, warmup_epochs=warmup))
+    epochs = max(10, min(recipe.train.epochs, CLIPS_ON_OWN_DATA // num_videos))
+    return override(with_epochs(recipe, epochs), {"train.batch_size": str(min(recipe.train.batch_size, num_videos))})

@@ -20,6 +20,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -35,6 +36,7 @@ from vov3d.build import (
     head_window,
 )
 from vov3d.checkpoint import as_json, write_checkpoint
+from vov3d.data.augment import add_stills
 from vov3d.distributed import ProcessGroup, process_group
 from vov3d.errors import DataError, RunFolderError, TrainingError
 from vov3d.evaluate import Metrics, score_videos, summarise
@@ -50,6 +52,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("vov3d")
 
+STILLS_STREAM = 4  # keeps these draws apart from those of `vov3d.data`
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -223,7 +226,9 @@ class _Training:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         torch.manual_seed(((settings.seed * 10_007 + epoch) * steps + step) * 1_009 + self.group.rank)  # dropout
-        clips = batch.clips.to(self.group.device, non_blocking=True).chunk(settings.accumulate)
+        rng = np.random.default_rng((STILLS_STREAM, settings.seed, epoch, step, self.group.rank))
+        mixed = add_stills(batch.clips.to(self.group.device, non_blocking=True), settings.stills, rng)
+        clips = mixed.chunk(settings.accumulate)
         labels = batch.labels.to(self.group.device, non_blocking=True).chunk(settings.accumulate)
         self.optimizer.zero_grad(set_to_none=True)
         if len(batch.labels) == 0:

@@ -99,9 +99,7 @@ def test_two_training_steps_in_float64(golden: Path, case: str) -> None:
     assert {names[name] for name in decayed} == {
         str(name) for name, free in zip(numbers["param_names"], numbers["in_bn_group"], strict=True) if not free
     }
-    optimizer = torch.optim.SGD(
-        parameter_groups(model, decayed, 5e-5), lr=1e-3, momentum=0.9, nesterov=True
-    )
+    optimizer = torch.optim.SGD(parameter_groups(model, decayed, 5e-5), lr=1e-3, momentum=0.9, nesterov=True)
     clips, labels = golden_clips(2, 8, 112, 112, 77).double(), torch.from_numpy(numbers["labels"])
 
     def step() -> torch.Tensor:

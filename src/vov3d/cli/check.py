@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import Namespace
 
 from vov3d.cli.arguments import add_data, whole
-from vov3d.cli.output import printed, progress
+from vov3d.cli.output import printed
 from vov3d.cli.parser import Parser
 from vov3d.cli.verb import Answer, Verb
 
@@ -19,8 +19,9 @@ def add_arguments(parser: Parser) -> None:
 def run(args: Namespace) -> Answer:
     """Check."""
     from vov3d.check import check, render
+    from vov3d.progress import task_progress
 
-    with progress("videos") as on_progress:
+    with task_progress("videos") as on_progress:
         result = check(args.data, max_videos=args.max_videos, on_progress=on_progress)
     is_wrong = any(verdict.level == "wrong" for verdict in result.verdicts)
     return Answer(result, printed(lambda console: render(result, console)), code=int(is_wrong))

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vov3d.cli.arguments import add_data, add_machine, add_views, existing, new_folder, one_of, whole
-from vov3d.cli.output import duration, facts, percent, progress, table
+from vov3d.cli.output import duration, facts, percent, table
 from vov3d.cli.parser import Parser
 from vov3d.cli.verb import Answer, Verb
 
@@ -53,8 +53,9 @@ def add_arguments(parser: Parser) -> None:
 def run(args: Namespace) -> Answer:
     """Evaluate."""
     from vov3d.evaluate import evaluate
+    from vov3d.progress import task_progress
 
-    with progress("videos") as on_progress:
+    with task_progress("videos") as on_progress:
         result = evaluate(
             args.checkpoint,
             args.data,

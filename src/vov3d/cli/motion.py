@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import Namespace
 
 from vov3d.cli.arguments import new_folder, whole
-from vov3d.cli.output import facts, progress
+from vov3d.cli.output import facts
 from vov3d.cli.parser import Parser
 from vov3d.cli.verb import Answer, Verb
 
@@ -30,7 +30,9 @@ def run(args: Namespace) -> Answer:
     from vov3d.data.motion import MOTION_CLASSES, write_motion_set
 
     counts = {"train": args.train_per_class, "val": args.val_per_class}
-    with progress("videos") as on_progress:
+    from vov3d.progress import task_progress
+
+    with task_progress("videos") as on_progress:
         out = write_motion_set(
             args.out, videos_per_class=counts, size=args.size, seed=args.seed, on_progress=on_progress
         )
@@ -40,7 +42,7 @@ def run(args: Namespace) -> Answer:
         "written": out,
         "classes": ", ".join(MOTION_CLASSES),
         "videos": ", ".join(f"{count} {split}" for split, count in num_videos.items()),
-        "next": f"vov3d train motion/vov3d_m_8 --data {out} --out runs/motion",
+        "next": f"vov3d train motion/vov3d_s_8 --data {out} --out runs/motion",
     }
     return Answer(value, facts(rows))
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -49,19 +48,6 @@ def facts(rows: Mapping[str, object]) -> str:
     """Names and values, one a line; what is None is left out."""
     width = max(len(name) for name in rows)
     return "\n".join(f"{name:<{width}}  {value}" for name, value in rows.items() if value is not None)
-
-
-@contextlib.contextmanager
-def progress(about: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar on stderr while something long runs, if stderr is a terminal; yields what takes (done, all)."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    terminal = Console(stderr=True)
-    with Progress(*columns, console=terminal, transient=True, disable=not terminal.is_terminal) as bar:
-        task = bar.add_task(about, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def percent(fraction: float | None) -> str:

@@ -58,7 +58,7 @@ VERB = Verb(
     examples=(
         ("all", "vov3d recipes"),
         ("those of one data set", "vov3d recipes ssv2"),
-        ("a start for your own", "vov3d recipes folder/vov3d_m_8 --yaml > mine.yaml"),
+        ("a start for your own", "vov3d recipes folder/vov3d_s_16 --yaml > mine.yaml"),
     ),
     add_arguments=add_arguments,
     run=run,

@@ -10,12 +10,12 @@ from vov3d.cli.arguments import add_data, add_machine, new_folder
 from vov3d.cli.output import duration, facts, percent
 from vov3d.cli.parser import Parser, UsageError
 from vov3d.cli.verb import Answer, Verb
-from vov3d.recipe import Recipe, load_recipe, override, recipe_keys, recipe_sections, value_text
+from vov3d.recipe import Recipe, load_recipe, override, recipe_keys, recipe_sections, value_text, with_epochs
 
 if TYPE_CHECKING:
     from vov3d.train import TrainResult
 
-DEFAULT_RECIPE = "folder/vov3d_m_8"
+DEFAULT_RECIPE = "folder/vov3d_s_16"
 SHORTHANDS = {"train.epochs": "--epochs", "train.batch_size": "--batch-size", "optim.lr": "--lr"}
 
 
@@ -80,7 +80,11 @@ def resolve(args: Namespace) -> Recipe:
     resumed = args.out / "recipe.yaml"
     name = args.recipe or (resumed if args.resume and resumed.is_file() else DEFAULT_RECIPE)
     settings = {key.name: getattr(args, key.name) for key in recipe_keys() if getattr(args, key.name) is not None}
-    recipe = override(load_recipe(name), settings)
+    recipe = load_recipe(name)
+    epochs = settings.get("train.epochs", "")
+    if epochs.isdecimal() and int(epochs) and settings.keys().isdisjoint(("optim.warmup_epochs", "optim.step_epochs")):
+        recipe = with_epochs(recipe, int(epochs))
+    recipe = override(recipe, settings)
     start = re.fullmatch(r"\w+/\w+_\d+_(\w+)", str(name))
     if start and recipe.model.init is None:
         raise UsageError(f"recipe {name!r} starts from {start[1]} weights; give them as --model.init CHECKPOINT")

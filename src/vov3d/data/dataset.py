@@ -17,6 +17,7 @@ import torch
 from torch.utils.data import Dataset
 
 from vov3d.data import sampling
+from vov3d.data.augment import colour_jitter
 from vov3d.data.flips import flip_labels
 from vov3d.data.sources import VideoIndex, VideoItem
 from vov3d.data.transforms import (
@@ -36,7 +37,7 @@ Flip = Literal["none", "labels"]
 ClipRule = Literal["uniform", "random"]
 FrameOrder = Literal["given", "shuffled", "reversed"]
 
-CLIP_STREAM, VIEW_STREAM, SHUFFLE_STREAM = 1, 2, 3  # keep the draws apart; `vov3d.data.sampler` has 0
+CLIP_STREAM, VIEW_STREAM, SHUFFLE_STREAM = 1, 2, 3  # `vov3d.data.sampler` has 0, `vov3d.train` 4
 
 
 @dataclass(frozen=True)
@@ -109,6 +110,7 @@ class ClipDataset(Dataset[Clip | Broken]):
             image is no class are not flipped. "none" never flips.
         mean: subtracted from the pixels, on the scale of 0 to 1.
         std: divides the pixels.
+        colour_jitter: how far the colours of a clip may change, see `vov3d.data.augment`; 0 for not at all.
         seed: of all random choices.
         transform: applied to the cropped and flipped frames, uint8 [T, 3, H, W], as the transforms of torchvision v2
             are; what it draws from torch's generator is a pure function of (seed, epoch, index) too.
@@ -132,6 +134,7 @@ class ClipDataset(Dataset[Clip | Broken]):
         flip: Flip = "none",
         mean: float = 0.45,
         std: float = 0.225,
+        colour_jitter: float = 0.0,
         seed: int = 0,
         transform: Callable[[torch.Tensor], torch.Tensor] | None = None,
     ) -> None:
@@ -144,6 +147,7 @@ class ClipDataset(Dataset[Clip | Broken]):
         self.num_frames, self.sampling, self.frame_stride = num_frames, sampling, frame_stride
         self.short_side, self.short_side_law, self.crop = short_side, short_side_law, crop
         self.mean, self.std, self.seed, self.transform = mean, std, seed, transform
+        self.colour_jitter = colour_jitter
         self.mirrored = flip_labels(index.labels) if flip == "labels" else (None,) * len(index.labels)
 
     def __len__(self) -> int:
@@ -165,7 +169,8 @@ class ClipDataset(Dataset[Clip | Broken]):
             with torch.random.fork_rng(devices=[]):
                 torch.default_generator.manual_seed(int(rng.integers(2**63)))
                 frames = self.transform(frames)
-        return Clip(normalise(frames, self.mean, self.std), label, index)
+        clip = normalise(frames, self.mean, self.std)
+        return Clip(colour_jitter(clip, self.colour_jitter, rng), label, index)
 
     def _frames(self, video: Decoder, rng: np.random.Generator) -> torch.Tensor:
         """A random clip at a random size and place, uint8 [T, 3, crop, crop]."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import functools
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from vov3d.checkpoint import Checkpoint, read_checkpoint
 from vov3d.errors import ArgumentError, CheckpointError, unknown_name
 from vov3d.layers import Operator
 from vov3d.models.clip_classifier import ClipClassifier
-from vov3d.models.loading import load_weights, num_classes_of
+from vov3d.models.loading import PUBLISHED_CLASSIFIER, load_weights, num_classes_of
 from vov3d.models.published import published_names
 from vov3d.models.vov3d import vov3d_l, vov3d_m, vov3d_s
 from vov3d.models.x3d import x3d_l, x3d_m, x3d_s, x3d_xs
@@ -89,18 +90,26 @@ def recognise(checkpoint: Checkpoint, source: str) -> str:
         if named not in MODELS:
             raise CheckpointError(f"checkpoint {source!r}: {unknown_name('model', named, MODELS)}")
         return named
-    given = {(name, tensor.shape) for name, tensor in checkpoint.tensors.items()}
+    given = {(key, tensor.shape) for key, tensor in checkpoint.tensors.items() if key not in PUBLISHED_CLASSIFIER}
     fits: dict[str, float] = {}
-    for name in MODELS:
-        with torch.device("meta"):
-            model = MODELS[name](num_classes=num_classes_of(checkpoint.tensors))
-        state = model.state_dict()
-        expected = {(published, state[ours].shape) for ours, published in published_names(model).items()}
+    for name, build in MODELS.items():
+        expected = _published_shapes(build)
+        if given == expected:
+            return name
         fits[name] = len(given & expected) / len(given | expected)
     nearest = max(fits, key=lambda name: fits[name])
     if fits[nearest] < 0.5:
         raise CheckpointError(
-            f"checkpoint {source!r} has the names or shapes of none of {', '.join(MODELS)}: {len(given)} entries, "
-            f"beginning with {', '.join(repr(key) for key in list(checkpoint.tensors)[:4])}"
+            f"checkpoint {source!r} has the names or shapes of none of {', '.join(MODELS)}: {len(checkpoint.tensors)} "
+            f"entries, beginning with {', '.join(repr(key) for key in list(checkpoint.tensors)[:4])}"
         )
     return nearest
+
+
+@functools.cache
+def _published_shapes(build: Callable[..., ClipClassifier]) -> frozenset[tuple[str, torch.Size]]:
+    """Return name and shape of every entry that a published file of this model has beside its classifier."""
+    with torch.device("meta"):
+        model = build(num_classes=0)
+    state = model.state_dict()
+    return frozenset((published, state[ours].shape) for ours, published in published_names(model).items())

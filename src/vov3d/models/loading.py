@@ -36,7 +36,8 @@ def our_tensors(checkpoint: Checkpoint, model: ClipClassifier, source: str) -> d
         names = {ours: name for ours, name in names.items() if ours not in CLASSIFIER}
     shapes = {ours: list(tensor.shape) for ours, tensor in model.state_dict().items()}
     shapes |= {ours: [num_classes, *shapes[ours][1:]] for ours in CLASSIFIER if ours in shapes}
-    known = {*names.values(), *(() if model.num_classes else CLASSIFIER + PUBLISHED_CLASSIFIER)}
+    spare = CLASSIFIER + PUBLISHED_CLASSIFIER if num_classes and not model.num_classes else ()
+    known = {*names.values(), *spare}
     missing = [name for name in names.values() if name not in given]
     left_over = [name for name in given if name not in known]
     misshapen = [

@@ -91,6 +91,21 @@ def override(recipe: Recipe, settings: Mapping[str, str]) -> Recipe:
     return recipe_from_mapping(mapping)
 
 
+def with_epochs(recipe: Recipe, epochs: int) -> Recipe:
+    """The recipe over another number of epochs, warm-up and steps longer or shorter with it.
+
+    Raises:
+        RecipeError: fewer than one epoch; one line.
+    """
+    scale = epochs / recipe.train.epochs
+    settings = {
+        "train.epochs": str(epochs),
+        "optim.warmup_epochs": str(recipe.optim.warmup_epochs * scale),
+        "optim.step_epochs": str([start * scale for start in recipe.optim.step_epochs]),
+    }
+    return override(recipe, settings)
+
+
 def to_yaml(recipe: Recipe) -> str:
     """The recipe as YAML, every key written out; it reads back equal."""
     from vov3d.recipe.text import write_yaml

@@ -56,6 +56,9 @@ class ClipSettings:
         "where it has none",
         "released config: none, Kinetics flips",
     ] = "none"
+    colour_jitter: Annotated[
+        float, Ge(0), Le(1), "how far the colours of a clip may change; for small data sets, 0.4", "released code: none"
+    ] = 0.0
     mean: Annotated[float, Ge(0), Le(1), "subtracted from pixels in 0..1", "released config: 0.45"] = 0.45
     std: Annotated[float, Gt(0), Le(1), "pixels are divided by it after that", "released config: 0.225"] = 0.225
 
@@ -120,6 +123,14 @@ class TrainSettings:
         int, Ge(0), "batches to compute batch norm's statistics anew from before an evaluation", "released code: 200"
     ] = 0
     label_smoothing: Annotated[float, Ge(0), Lt(1), "label smoothing", "released code: none"] = 0.0
+    stills: Annotated[
+        float,
+        Ge(0),
+        Lt(1),
+        "largest weight of a still frame of another clip that is laid over each clip, so that scenes say nothing; for "
+        "small data sets, 0.5",
+        "released code: none",
+    ] = 0.0
     seed: Annotated[int, Ge(0), "seed of the weights, the order and every random draw", "released config: 0"] = 0
 
 

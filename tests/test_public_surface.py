@@ -1,0 +1,94 @@
+"""What ``import vov3d`` gives, and what it costs."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import subprocess
+import sys
+
+import pytest
+
+import vov3d
+
+NAMES = [
+    "__version__",
+    "check",
+    "convert",
+    "create_model",
+    "evaluate",
+    "info",
+    "list_models",
+    "list_recipes",
+    "load",
+    "load_recipe",
+    "load_trained",
+    "predict",
+    "report",
+    "train",
+]
+HEAVY = ("matplotlib", "tensorboard", "av", "PIL", "yaml", "pydantic", "rich", "safetensors", "jinja2", "torch._dynamo")
+
+
+def python(code: str) -> str:
+    """What a fresh Python prints."""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_these_names_are_public() -> None:
+    assert sorted(vov3d.__all__) == NAMES
+    assert all(hasattr(vov3d, name) for name in NAMES)
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "__version__"])
+def test_every_public_name_is_explained_and_typed(name: str) -> None:
+    function = getattr(vov3d, name)
+    assert inspect.isfunction(function)
+    assert inspect.getdoc(function)
+    signature = inspect.signature(function)
+    assert signature.return_annotation is not inspect.Signature.empty
+    for parameter in signature.parameters.values():
+        assert parameter.annotation is not inspect.Parameter.empty, parameter
+        assert parameter.kind not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL), parameter
+        assert "Any" not in str(parameter.annotation), parameter
+
+
+def test_a_verb_stays_a_function_when_its_module_is_imported() -> None:
+    verbs = ("check", "convert", "evaluate", "info", "predict", "report", "train")
+    code = "".join(f"import vov3d.{verb}\nfrom vov3d.{verb} import {verb}\n" for verb in verbs)
+    assert python(f"{code}print([callable(getattr(vov3d, verb)) for verb in {verbs}])") == f"{[True] * len(verbs)}\n"
+
+
+def test_the_examples_of_the_package_are_true() -> None:
+    assert "vov3d.create_model(" in (vov3d.__doc__ or "")
+    assert vov3d.create_model("vov3d_m", num_classes=174).num_classes == 174
+    assert "folder/vov3d_m_8" in vov3d.list_recipes()
+
+
+def test_import_needs_no_package_beside_torch_and_numpy() -> None:
+    blocked = f"import sys\nfor name in {HEAVY[:-1]}: sys.modules[name] = None\n"
+    assert python(f"{blocked}import vov3d\nprint(vov3d.create_model('x3d_xs').num_classes)") == "400\n"
+    loaded = python(
+        "import sys, torch\nbefore = set(sys.modules)\nimport vov3d\nprint(*set(sys.modules) - before)"
+    ).split()
+    assert loaded
+    assert {name.partition(".")[0] for name in loaded} & set(HEAVY) == set()
+    assert "torch._dynamo" not in loaded
+
+
+@pytest.mark.skipif(not hasattr(os, "wait4"), reason="cannot measure a child's time here")
+def test_import_adds_less_than_half_a_second() -> None:
+    """The least of three measurements each, in turn, in CPU seconds: another process in the way only adds."""
+
+    def seconds(code: str) -> float:
+        child = subprocess.Popen([sys.executable, "-c", code])
+        _, status, usage = os.wait4(child.pid, 0)
+        child.returncode = status
+        assert status == 0
+        return usage.ru_utime + usage.ru_stime
+
+    pairs = [(seconds("import torch"), seconds("import torch, vov3d")) for _ in range(3)]
+    alone, together = (min(times) for times in zip(*pairs, strict=True))
+    assert together - alone < 0.5
