@@ -438,12 +438,12 @@ def test_predict_reports_what_cannot_be_decoded_in_its_place(
     capsys: Capture, called: Callable[..., dict[str, object]]
 ) -> None:
     seen = called("vov3d.predict", "predict", [BROKEN, *PREDICTIONS])
-    assert main(["predict", "run/best.safetensors", "*.mp4"]) == 1
+    assert main(["predict", "run/best.safetensors", "*.mp4"]) == 2
     assert re.search(r"^bad\.mp4 +cannot be decoded: no frames +-\nmy\.mp4", capsys.readouterr().out, re.MULTILINE)
     assert list(seen["sources"]) == ["*.mp4"]  # type: ignore[call-overload]
-    assert main(["predict", "run/best.safetensors", "*.mp4", "--format", "csv"]) == 1
+    assert main(["predict", "run/best.safetensors", "*.mp4", "--format", "csv"]) == 2
     assert capsys.readouterr().out.splitlines()[1] == "bad.mp4,1,,nan,no frames"
-    assert main(["predict", "run/best.safetensors", "*.mp4", "--json"]) == 1
+    assert main(["predict", "run/best.safetensors", "*.mp4", "--json"]) == 2
     assert json.loads(capsys.readouterr().out)[0]["error"] == "no frames"
 
 

@@ -21,11 +21,8 @@ from vov3d.evaluate import Evaluation, evaluate
 pytestmark = pytest.mark.usefixtures("small")
 
 
-def test_here(checkpoint: Path, data: Path, **arguments: object) -> Evaluation:
+def evaluate_here(checkpoint: Path, data: Path, **arguments: object) -> Evaluation:
     return evaluate(checkpoint, data, device="cpu", workers=0, **arguments)  # type: ignore[arg-type]
-
-
-test_here.__test__ = False  # type: ignore[attr-defined]
 
 
 def probs_by_name(evaluation: Evaluation) -> dict[str, list[float]]:
@@ -57,7 +54,7 @@ def by_hand(checkpoint: Path, video: Path, *, num_clips: int, crop: int, order: 
 @pytest.mark.parametrize(("order", "name"), [(slice(None), "given"), (slice(None, None, -1), "reversed")])
 def test_probabilities_are_those_of_a_plain_loop(videos: Path, tmp_path: Path, order: slice, name: FrameOrder) -> None:
     checkpoint = write_filled(tmp_path / "filled.safetensors", tiny_recipe({"test.window": "published"}))
-    found = test_here(checkpoint, videos, clips=2, crops=3, crop=64, frame_order=name)  # 2 x 2 positions a view
+    found = evaluate_here(checkpoint, videos, clips=2, crops=3, crop=64, frame_order=name)  # 2 x 2 positions a view
     assert (found.metrics.num_clips, found.metrics.num_crops, found.metrics.crop) == (2, 3, 64)
     assert len(found.scores) == 6
     for one in found.scores[::3]:
@@ -66,21 +63,21 @@ def test_probabilities_are_those_of_a_plain_loop(videos: Path, tmp_path: Path, o
 
 
 def test_the_probabilities_of_videos_differ_and_sum_to_one(checkpoint: Path, videos: Path) -> None:
-    probs = torch.stack([one.probs for one in test_here(checkpoint, videos).scores])
+    probs = torch.stack([one.probs for one in evaluate_here(checkpoint, videos).scores])
     assert probs.dtype == torch.float64
     torch.testing.assert_close(probs.sum(1), torch.ones(6, dtype=torch.float64))
     assert probs.std(0).min() > 1e-3
 
 
 def test_how_many_videos_are_computed_at_once_does_not_matter(checkpoint: Path, videos: Path) -> None:
-    alone, together = (test_here(checkpoint, videos, batch_size=size) for size in (1, 4))
+    alone, together = (evaluate_here(checkpoint, videos, batch_size=size) for size in (1, 4))
     for one, other in zip(alone.scores, together.scores, strict=True):
         assert one.item == other.item
         torch.testing.assert_close(one.probs, other.probs, rtol=1e-4, atol=1e-6)
 
 
 def test_workers_change_nothing(checkpoint: Path, videos: Path) -> None:
-    here = test_here(checkpoint, videos)
+    here = evaluate_here(checkpoint, videos)
     there = evaluate(checkpoint, videos, device="cpu", workers=2)
     assert [one.item for one in there.scores] == [one.item for one in here.scores]
     assert all(torch.equal(one.probs, other.probs) for one, other in zip(there.scores, here.scores, strict=True))
@@ -88,7 +85,7 @@ def test_workers_change_nothing(checkpoint: Path, videos: Path) -> None:
 
 def test_progress_counts_the_videos(checkpoint: Path, videos: Path) -> None:
     seen: list[tuple[int, int]] = []
-    test_here(checkpoint, videos, split="train", on_progress=lambda done, total: seen.append((done, total)))
+    evaluate_here(checkpoint, videos, split="train", on_progress=lambda done, total: seen.append((done, total)))
     assert seen[-1] == (12, 12)
     assert [done for done, _ in seen] == sorted({done for done, _ in seen})
 
@@ -98,7 +95,7 @@ def test_progress_counts_the_videos(checkpoint: Path, videos: Path) -> None:
 
 def test_the_controls_keep_the_frames_and_take_their_order(checkpoint: Path, videos: Path, tmp_path: Path) -> None:
     orders: tuple[FrameOrder, ...] = ("given", "shuffled", "reversed")
-    ordered = {order: probs_by_name(test_here(checkpoint, videos, frame_order=order)) for order in orders}
+    ordered = {order: probs_by_name(evaluate_here(checkpoint, videos, frame_order=order)) for order in orders}
     trained = read_checkpoint(checkpoint)
     for tensor in trained.tensors.values():
         if tensor.dim() == 5 and tensor.shape[2] > 1:  # leave only the tap that sees the frame itself
@@ -106,13 +103,13 @@ def test_the_controls_keep_the_frames_and_take_their_order(checkpoint: Path, vid
             tensor[:, :, :middle] = tensor[:, :, middle + 1 :] = 0
     blind = tmp_path / "blind.safetensors"
     write_checkpoint(blind, trained.tensors, trained.description)
-    unordered = {order: probs_by_name(test_here(blind, videos, frame_order=order)) for order in orders}
+    unordered = {order: probs_by_name(evaluate_here(blind, videos, frame_order=order)) for order in orders}
     for order in orders[1:]:
         for name, probs in ordered["given"].items():
             assert unordered[order][name] == pytest.approx(unordered["given"][name], abs=1e-5)
             if "moving" in name:
                 assert np.abs(np.subtract(ordered[order][name], probs)).max() > 1e-4
-    assert ordered["shuffled"] == probs_by_name(test_here(checkpoint, videos, frame_order="shuffled"))
+    assert ordered["shuffled"] == probs_by_name(evaluate_here(checkpoint, videos, frame_order="shuffled"))
 
 
 # ---- classes ---------------------------------------------------------------------------------------------------------
@@ -125,7 +122,7 @@ def test_classes_are_told_apart_by_name_and_not_by_number(checkpoint: Path, vide
     labels = [LABELS[number] for number in order]
     other = tmp_path / "other.safetensors"
     write_checkpoint(other, tensors, {**known.description, "labels": labels})
-    one, two = test_here(checkpoint, videos), test_here(other, videos)
+    one, two = evaluate_here(checkpoint, videos), evaluate_here(other, videos)
     assert two.metrics.labels == ("moving", "dark", "light")
     for name, probs in probs_by_name(one).items():
         assert probs_by_name(two)[name] == pytest.approx(probs, abs=1e-5)
@@ -143,7 +140,7 @@ def test_a_data_set_may_show_only_some_of_the_classes(checkpoint: Path, videos: 
     rows += [f"{videos / 'train' / label / '0.mp4'},{label},train" for label in ("moving", "light")]
     file = tmp_path / "some.csv"
     file.write_text("path,label,split\n" + "\n".join(rows) + "\n")
-    everything, some = test_here(checkpoint, videos), test_here(checkpoint, file)
+    everything, some = evaluate_here(checkpoint, videos), evaluate_here(checkpoint, file)
     assert some.metrics.num_videos == 4
     assert (some.metrics.num_classes, some.metrics.labels) == (3, LABELS)
     assert [one.num_videos for one in some.metrics.per_class] == [0, 2, 2]
@@ -155,12 +152,12 @@ def test_a_class_that_the_network_does_not_know_is_an_error(checkpoint: Path, ow
     for split in ("train", "val"):
         (own_videos / split / "light").rename(own_videos / split / "bright")
     with pytest.raises(DataError, match=r"1 of the classes in .* first 'bright'; it knows 'dark', 'light', 'moving'"):
-        test_here(checkpoint, own_videos)
+        evaluate_here(checkpoint, own_videos)
 
 
 def test_a_missing_split_is_an_error_that_names_those_there_are(checkpoint: Path, videos: Path) -> None:
     with pytest.raises(DataError, match=r"no videos in the split 'test'; it has train \(12 videos\), val \(6 videos\)"):
-        test_here(checkpoint, videos, split="test")
+        evaluate_here(checkpoint, videos, split="test")
 
 
 def test_the_classes_of_a_published_file_take_the_names_of_the_data_set(
@@ -169,14 +166,14 @@ def test_the_classes_of_a_published_file_take_the_names_of_the_data_set(
     known = read_checkpoint(checkpoint)
     nameless = tmp_path / "nameless.safetensors"
     write_checkpoint(nameless, known.tensors, {key: known.description[key] for key in ("model", "recipe")})
-    found = test_here(nameless, videos)
+    found = evaluate_here(nameless, videos)
     assert found.metrics.labels == LABELS
-    assert found.metrics.confusion == test_here(checkpoint, videos).metrics.confusion
+    assert found.metrics.confusion == evaluate_here(checkpoint, videos).metrics.confusion
 
 
 def test_the_state_of_a_run_is_no_checkpoint(run: Path, videos: Path) -> None:
     with pytest.raises(CheckpointError, match=r"the state of a run, for --resume alone.*best.safetensors, last"):
-        test_here(run / "resume.safetensors", videos)
+        evaluate_here(run / "resume.safetensors", videos)
 
 
 # ---- videos that cannot be decoded -----------------------------------------------------------------------------------
@@ -185,10 +182,10 @@ def test_the_state_of_a_run_is_no_checkpoint(run: Path, videos: Path) -> None:
 def test_a_video_that_cannot_be_decoded_is_named(checkpoint: Path, own_videos: Path, tmp_path: Path) -> None:
     broken = break_video(own_videos / "val" / "light" / "1.mp4")
     with pytest.raises(DecodeError, match="--allow-missing leaves such videos out") as caught:
-        test_here(checkpoint, own_videos, out=tmp_path / "out")
+        evaluate_here(checkpoint, own_videos, out=tmp_path / "out")
     assert caught.value.path == broken
     assert not (tmp_path / "out").exists()
-    found = test_here(checkpoint, own_videos, out=tmp_path / "out", allow_missing=True).metrics
+    found = evaluate_here(checkpoint, own_videos, out=tmp_path / "out", allow_missing=True).metrics
     assert [missing.path for missing in found.missing] == [str(broken)]
     assert found.missing[0].reason
     assert found.num_videos == 5
@@ -202,7 +199,7 @@ def test_a_split_of_nothing_but_broken_videos_is_an_error(checkpoint: Path, own_
     for video in (own_videos / "val").rglob("*.mp4"):
         break_video(video)
     with pytest.raises(DataError, match=r"none of the 6 videos of .* could be decoded: "):
-        test_here(checkpoint, own_videos, allow_missing=True)
+        evaluate_here(checkpoint, own_videos, allow_missing=True)
 
 
 # ---- files -----------------------------------------------------------------------------------------------------------
@@ -211,7 +208,7 @@ def test_a_split_of_nothing_but_broken_videos_is_an_error(checkpoint: Path, own_
 def test_the_files_agree_with_each_other(checkpoint: Path, own_videos: Path, tmp_path: Path) -> None:
     write_video(own_videos / "val" / "dark" / 'a "quoted", name é.mp4', "moving", seed=1)
     out = tmp_path / "evaluation"
-    found = test_here(checkpoint, own_videos, out=out, clips=2, crops=1)
+    found = evaluate_here(checkpoint, own_videos, out=out, clips=2, crops=1)
     names = {"metrics.json", "predictions.csv", "per_class.csv", "confusion.csv", "confusion.svg"}
     assert {file.name for file in out.iterdir()} == names
     metrics = json.loads((out / "metrics.json").read_text(encoding="utf-8"))
@@ -251,5 +248,5 @@ def test_the_files_agree_with_each_other(checkpoint: Path, own_videos: Path, tmp
 
 def test_nothing_is_written_unless_asked_for(checkpoint: Path, videos: Path, tmp_path: Path) -> None:
     before = sorted(videos.rglob("*"))
-    assert test_here(checkpoint, videos).out is None
+    assert evaluate_here(checkpoint, videos).out is None
     assert sorted(videos.rglob("*")) == before

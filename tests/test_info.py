@@ -13,7 +13,7 @@ from vov3d.info import info
 
 @pytest.mark.parametrize(
     ("name", "parameters", "gmacs"),
-    [("vov3d_m", 3_204_286, 6.424), ("vov3d_l", 5_834_094, 12.158), ("x3d_m", 3_331_248, 6.184)],
+    [("vov3d_m", 3_204_286, 6.424), ("vov3d_l", 5_834_094, 12.158)],
 )
 def test_published_numbers(name: str, parameters: int, gmacs: float) -> None:
     found = info(name, frames=16, crop=256, num_classes=174, measure=False)
@@ -24,12 +24,9 @@ def test_published_numbers(name: str, parameters: int, gmacs: float) -> None:
     assert (found.latency_ms, found.latency_ms_spread) == (None, None)
 
 
-def test_four_hundred_classes_unless_told_otherwise() -> None:
-    assert info("vov3d_m", frames=4, crop=32, measure=False).num_classes == 400
-
-
 def test_latency_is_measured_and_lies_in_its_spread() -> None:
     found = info("x3d_xs", frames=2, crop=32)
+    assert found.num_classes == 400
     assert found.latency_ms is not None and found.latency_ms_spread is not None
     fastest, slowest = found.latency_ms_spread
     assert 0 < fastest <= found.latency_ms <= slowest

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import os
 import subprocess
 import sys
 
@@ -67,28 +66,16 @@ def test_the_examples_of_the_package_are_true() -> None:
     assert "folder/vov3d_m_8" in vov3d.list_recipes()
 
 
-def test_import_needs_no_package_beside_torch_and_numpy() -> None:
-    blocked = f"import sys\nfor name in {HEAVY[:-1]}: sys.modules[name] = None\n"
-    assert python(f"{blocked}import vov3d\nprint(vov3d.create_model('x3d_xs').num_classes)") == "400\n"
-    loaded = python(
-        "import sys, torch\nbefore = set(sys.modules)\nimport vov3d\nprint(*set(sys.modules) - before)"
-    ).split()
-    assert loaded
-    assert {name.partition(".")[0] for name in loaded} & set(HEAVY) == set()
-    assert "torch._dynamo" not in loaded
-
-
-@pytest.mark.skipif(not hasattr(os, "wait4"), reason="cannot measure a child's time here")
-def test_import_adds_less_than_half_a_second() -> None:
-    """The least of three measurements each, in turn, in CPU seconds: another process in the way only adds."""
-
-    def seconds(code: str) -> float:
-        child = subprocess.Popen([sys.executable, "-c", code])
-        _, status, usage = os.wait4(child.pid, 0)
-        child.returncode = status
-        assert status == 0
-        return usage.ru_utime + usage.ru_stime
-
-    pairs = [(seconds("import torch"), seconds("import torch, vov3d")) for _ in range(3)]
-    alone, together = (min(times) for times in zip(*pairs, strict=True))
-    assert together - alone < 0.5
+def test_import_is_quick_and_needs_few_packages() -> None:
+    """The least of three measurements, in CPU seconds: what else the machine does can only add to it."""
+    blocked = "".join(f"sys.modules[{name!r}] = None\n" for name in HEAVY[:-1])
+    code = (
+        f"import sys, time, torch, numpy\n{blocked}before, begun = set(sys.modules), time.process_time()\n"
+        "import vov3d\nprint(time.process_time() - begun, *set(sys.modules) - before)\n"
+        "assert vov3d.create_model('x3d_xs').num_classes == 400"
+    )
+    answers = [python(code).split() for _ in range(3)]
+    assert min(float(seconds) for seconds, *_ in answers) < 0.5
+    for _, *loaded in answers:
+        assert "vov3d.train" in loaded
+        assert "torch._dynamo" not in loaded

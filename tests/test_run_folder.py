@@ -61,7 +61,7 @@ def test_a_folder_with_a_run_is_refused(tmp_path: Path, name: str) -> None:
 
 
 def test_only_a_run_can_be_resumed(tmp_path: Path) -> None:
-    with pytest.raises(RunFolderError, match="nothing to resume in .*: it has no resume"):
+    with pytest.raises(RunFolderError, match=r"nothing to resume in .*: it has no resume"):
         RunFolder(tmp_path).check(resume=True)
     (tmp_path / "resume.safetensors").touch()
     RunFolder(tmp_path).check(resume=True)

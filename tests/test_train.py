@@ -20,6 +20,7 @@ from vov3d.evaluate import evaluate
 from vov3d.models import MODELS
 from vov3d.progress import TrainingProgress
 from vov3d.recipe import load_recipe, to_mapping, to_yaml
+from vov3d.run_folder import Position, RunFolder
 from vov3d.train import TrainResult, train
 
 TIMES = ("clips_per_second", "seconds")
@@ -95,6 +96,12 @@ def test_validation_in_the_log_is_that_of_the_checkpoint(run: Path, videos: Path
     found = evaluate(run / "last.safetensors", videos, clips=1, crops=1, device="cpu", workers=0).metrics
     assert found.loss == pytest.approx(float(last["val_loss"]), rel=1e-4)
     assert found.top1 == pytest.approx(float(last["val_top1"]), rel=1e-4)
+
+
+def test_the_checkpoint_has_the_precise_statistics_of_as_many_batches_as_the_recipe_says(run: Path) -> None:
+    assert tiny_recipe().train.precise_bn_batches == 2
+    for name in ("last", "best"):
+        assert weights_of(run / f"{name}.safetensors")["stem.norm.num_batches_tracked"] == 2
 
 
 @pytest.mark.usefixtures("small")
@@ -234,10 +241,28 @@ def test_a_run_that_was_interrupted_is_the_run_that_was_not(
         patch.setattr(TrainingProgress, "advance", interrupting(place))
         with pytest.raises(KeyboardInterrupt):
             train_here(spoilt, out, LONGER, workers=workers)
+    assert RunFolder(out).load_resume().position == Position(place[0], place[1] + 1)
     result = train_here(spoilt, out, LONGER, workers=workers, resume=True)
     assert_same_run(out, whole)
     assert result.quarantined == 1
     assert read_rows(out / "quarantine.csv") == read_rows(whole / "quarantine.csv")
+
+
+@pytest.mark.usefixtures("small")
+def test_other_optimisers_and_the_loss_scale_go_on_too(
+    videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = {"optim.name": "adamw", "optim.lr": "0.002", "train.precision": "fp16", "train.epochs": "1"}
+    train_here(videos, tmp_path / "whole", settings)
+    with monkeypatch.context() as patch:
+        patch.setattr(TrainingProgress, "advance", interrupting((0, 1)))
+        with pytest.raises(KeyboardInterrupt):
+            train_here(videos, tmp_path / "run", settings)
+    train_here(videos, tmp_path / "run", settings, resume=True)
+    assert_same_run(tmp_path / "run", tmp_path / "whole")
+    states = [RunFolder(tmp_path / name).load_resume() for name in ("run", "whole")]
+    assert states[0].loss_scale == states[1].loss_scale
+    assert states[0].loss_scale["_growth_tracker"] == 3
 
 
 @pytest.mark.usefixtures("small")
@@ -269,6 +294,7 @@ def test_ctrl_c_in_the_midst_of_a_step_waits_for_its_end(
         with pytest.raises(KeyboardInterrupt):
             train_here(spoilt, tmp_path / "run", LONGER)
         assert signal.getsignal(signal.SIGINT) is before
+        assert RunFolder(tmp_path / "run").load_resume().position == Position(1, 2)
         patch.setitem(MODELS, "vov3d_m", small_network)  # type: ignore[arg-type]
         train_here(spoilt, tmp_path / "run", LONGER, resume=True)
     assert_same_run(tmp_path / "run", whole)

@@ -174,19 +174,20 @@ def renumbered(index: VideoIndex, labels: tuple[str, ...], split: str) -> VideoI
         index: the data set as read.
         labels: the network's classes. Those of a published checkpoint are numbers and are taken as the data set's, if
             there are as many.
-        split: the part that will be used.
+        split: the part that will be used; ``"all"`` for the whole.
 
     Raises:
         DataError: if the split does not exist or is empty, or shows a class that the network does not know.
     """
-    items = index.splits.get(split, ())
+    whole = tuple(item for part in index.splits.values() for item in part)
+    items = whole if split == "all" else index.splits.get(split, ())
     if not items:
         there = ", ".join(f"{name} ({len(found)} videos)" for name, found in index.splits.items() if found)
         raise DataError(f"{str(index.root)!r} has no videos in the split {split!r}; it has {there or 'none at all'}")
     if any(item.label < 0 for item in items):
         raise DataError(f"the videos of the split {split!r} of {str(index.root)!r} have no labels; use vov3d predict")
     if len(index.labels) == len(labels) and all(label == class_number(n) for n, label in enumerate(labels)):
-        return index
+        return replace(index, splits={split: items})
     position = {label: number for number, label in enumerate(labels)}
     unknown = sorted({index.labels[item.label] for item in items} - set(position))
     if unknown:

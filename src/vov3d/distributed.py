@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -98,7 +99,9 @@ def resolve_device(name: str) -> torch.device:
 
 @contextmanager
 def process_group(device: str) -> Iterator[ProcessGroup]:
-    """Join the processes that ``torchrun`` started, if it did, and leave them at the end.
+    """Join the processes that ``torchrun`` started, if it did.
+
+    They stay joined until the program ends: who met again at the same port could meet the end of the first meeting.
 
     Args:
         device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"`` or ``"mps"``.
@@ -110,8 +113,12 @@ def process_group(device: str) -> Iterator[ProcessGroup]:
         return
     if resolved.type == "cuda":
         torch.cuda.set_device(resolved)
-    dist.init_process_group("nccl" if resolved.type == "cuda" else "gloo")
-    try:
-        yield ProcessGroup(dist.get_rank(), world_size, resolved)
-    finally:
+    if not dist.is_initialized():
+        dist.init_process_group("nccl" if resolved.type == "cuda" else "gloo")
+        atexit.register(_leave)
+    yield ProcessGroup(dist.get_rank(), world_size, resolved)
+
+
+def _leave() -> None:
+    if dist.is_initialized():
         dist.destroy_process_group()

@@ -132,7 +132,7 @@ def evaluate(
     Args:
         checkpoint: a checkpoint of ours, or a published one.
         data: anything that ``vov3d check --data`` reads.
-        split: which part of it.
+        split: which part of it; ``"all"`` for the whole.
         clips: clips of a video; by default as the recipe says.
         crops: crops of a clip, 1 or 3; likewise.
         crop: side of a crop in pixels; likewise.

@@ -34,9 +34,7 @@ def test_with_one_batch_evaluation_is_what_training_saw() -> None:
     assert recompute_norm_statistics(model, [clips]) == 1
     with torch.no_grad():
         seen, tested = model.train()(clips), model.eval()(clips)
-    torch.testing.assert_close(
-        tested, seen, rtol=0.02, atol=0.002
-    )  # the variance is unbiased in one, biased in the other
+    torch.testing.assert_close(tested, seen, rtol=0.02, atol=0.002)  # the variance is unbiased in one of them
 
 
 @pytest.mark.parametrize("training", [True, False])

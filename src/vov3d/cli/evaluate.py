@@ -23,7 +23,7 @@ def add_arguments(parser: Parser) -> None:
         "checkpoint", type=existing, metavar="CHECKPOINT", help="the weights, such as RUN/best.safetensors"
     )
     add_data(parser)
-    parser.add_argument("--split", default="val", metavar="NAME", help="the part of the data: train, val or test [val]")
+    parser.add_argument("--split", default="val", metavar="NAME", help="part of the data: train, val, test, all [val]")
     parser.add_argument(
         "--out",
         type=new_folder,

@@ -44,8 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: the words after ``vov3d``; those of this process by default.
 
     Returns:
-        The exit code: 0; 1 where a verb did its work and found something wrong, such as a video that cannot be decoded;
-        2 for an error that is told in one line; 130 where the user interrupted.
+        The exit code: 0; 1 where ``check`` found something wrong; 2 for an error that is told in one line, such as a
+        video that cannot be decoded; 130 where the user interrupted.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from argparse import Namespace
 from collections.abc import Sequence
@@ -15,6 +16,8 @@ from vov3d.files import csv_text, write_text
 
 if TYPE_CHECKING:
     from vov3d.predict import Prediction
+
+log = logging.getLogger("vov3d")
 
 
 def add_arguments(parser: Parser) -> None:
@@ -51,7 +54,14 @@ def run(args: Namespace) -> Answer:
     if args.out:
         write_text(args.out, text + "\n")
         text = f"{len(found)} predictions in {args.out}"
-    return Answer(_objects(found), text, code=int(any(one.error for one in found)))
+    broken = [one for one in found if one.error]
+    if broken:
+        log.error("vov3d: %d of %d videos cannot be decoded, first %s", len(broken), len(found), _why(broken[0]))
+    return Answer(_objects(found), text, code=2 if broken else 0)
+
+
+def _why(one: Prediction) -> str:
+    return f"{one.source!r}: {one.error}"
 
 
 def _source(text: str) -> str:
@@ -101,7 +111,7 @@ VERB = Verb(
     usage="vov3d predict CHECKPOINT SOURCE... [options]",
     description=(
         "Name the most probable classes of each video, with their probabilities. A video that cannot be "
-        "decoded is reported in its place, and the exit code is then 1."
+        "decoded is reported in its place, and the exit code is then 2."
     ),
     examples=(
         ("one video", "vov3d predict runs/first/best.safetensors my.mp4"),

@@ -38,6 +38,6 @@ __all__ = [
     "recipe_text",
     "to_mapping",
     "to_yaml",
-    "with_epochs",
     "value_text",
+    "with_epochs",
 ]

@@ -25,20 +25,9 @@ MANY_CLASSES = 40
 ORDER_NAMES = {"given": "in order", "shuffled": "random order", "reversed": "backwards"}
 
 
-def report(run: Path) -> Path:
-    """Write ``report.html`` into a run folder, from whatever the folder holds.
-
-    Args:
-        run: the folder that ``vov3d train --out`` wrote.
-
-    Returns:
-        The path of the page.
-
-    Raises:
-        DataError: the folder is no run, or a file in it is damaged.
-        CheckpointError: the checkpoint in it is damaged.
-    """
-    content = read_run(Path(run))
+def write_page(run: Path) -> Path:
+    """Write the page of a run folder; see `vov3d.report.report`."""
+    content = read_run(run)
     recipe = _recipe(content)
     given = content.evaluations.get("given")
     best = facts.best_epoch(content)

@@ -2,6 +2,8 @@
 
 Every video shows one actor among distractors on a textured ground, filmed by a camera that sways. There are no edges:
 what leaves the frame on one side comes in on the other. The class says only how the actor changes over time.
+A seed gives every class the same scene: a written set shows each scene once in each class, and to know the scenes by
+heart is no help.
 
 The actor's state has five coordinates (across, down, size, angle, hue), each of them a circle, so that states lie on a
 torus. A video is ``start + path``: the start is uniform on the torus, the path belongs to the class, and both are drawn

@@ -16,7 +16,7 @@ MOTION_VERSION = 1
 
 Video = NDArray[np.float32]
 
-_SMALLEST, _LARGEST = 0.11, 0.24  # radius of the actor
+_SMALLEST, _LARGEST = 0.19, 0.36  # radius of the actor at difficulty 0
 
 
 def render(
@@ -26,7 +26,7 @@ def render(
     split: str = "train",
     size: int = 96,
     num_frames: int = 32,
-    difficulty: float = 0.25,
+    difficulty: float = 0.1,
 ) -> NDArray[np.uint8]:
     """Draw one video: a pure function of its arguments and of ``MOTION_VERSION``.
 
@@ -38,7 +38,7 @@ def render(
         split: name of the split.
         size: side of the square frames in pixels; the scene does not depend on it.
         num_frames: typical number of frames; the length T is drawn within a quarter of it.
-        difficulty: from 0 to 1; more and larger distractors, more camera movement.
+        difficulty: from 0 to 1; a smaller actor, more and larger distractors, a busier ground, a less steady camera.
 
     Returns:
         Frames [T, size, size, 3], RGB.
@@ -55,18 +55,18 @@ def render(
         )
     rng = np.random.default_rng([MOTION_VERSION, seed, *split.encode()])
     length = int(rng.choice(video_lengths(num_frames)))
-    camera = (0.004 + 0.016 * difficulty) * loops(length, 2, 4, rng)
-    video = _shifted(_ground(size, rng), camera)
-    for _ in range(2 + round(6 * difficulty)):
-        centre = rng.random(2) + rng.uniform(0.02, 0.04 + 0.12 * difficulty) * loops(length, 2, 2, rng)
-        radius = np.full(length, rng.uniform(0.03, 0.055 + 0.06 * difficulty))
+    camera = (0.002 + 0.02 * difficulty) * loops(length, 2, 4, rng)
+    video = _shifted(_ground(size, 0.3 + 0.7 * difficulty, rng), camera)
+    for _ in range(1 + round(6 * difficulty)):
+        centre = rng.random(2) + rng.uniform(0.02, 0.06 + 0.1 * difficulty) * loops(length, 2, 2, rng)
+        radius = np.full(length, rng.uniform(0.03, 0.06 + 0.06 * difficulty))
         angle = rng.random() + 0.1 * loops(length, 1, 2, rng)[:, 0]
         tones = np.broadcast_to(_tones(rng.random(1), rng.uniform(0.3, 0.9), 0.8), (length, 2, 3))
         _paint(video, centre + camera, radius, angle, tones, rng=rng)
     states = actor_path(class_name, length, rng)
-    radius = _SMALLEST * (_LARGEST / _SMALLEST) ** states[:, SIZE]
-    tones = _tones(states[:, HUE], 0.95, 1.0)
-    _paint(video, states[:, [X, Y]] + camera, radius, states[:, ANGLE], tones, rng=rng, border=0.14)
+    radius = _SMALLEST * (_LARGEST / _SMALLEST) ** states[:, SIZE] * (1 - 0.5 * difficulty)
+    tones = _tones(states[:, HUE], 0.75, 1.0)
+    _paint(video, states[:, [X, Y]] + camera, radius, states[:, ANGLE], tones, rng=rng, border=0.2)
     return (255 * video + np.float32(0.5)).astype(np.uint8)
 
 
@@ -82,8 +82,8 @@ def _tones(hue: Float, saturation: float, value: float) -> Float:
     return np.stack([_rgb(hue, saturation, value), _rgb((hue + 0.08) % 1, 0.35 * saturation, value)], axis=1)
 
 
-def _ground(size: int, rng: np.random.Generator) -> Float:
-    """A texture without edges in a few muted colours [size, size, 3]."""
+def _ground(size: int, contrast: float, rng: np.random.Generator) -> Float:
+    """A dusky texture without edges, busier with more contrast (from 0 to 1) [size, size, 3]."""
     x = (np.arange(size) + 0.5) / size
     warp = rng.uniform(0, 0.1) * _noise(3, size, rng)
     along = rng.integers(1, 4) * (x + warp)
@@ -96,10 +96,12 @@ def _ground(size: int, rng: np.random.Generator) -> Float:
         _noise(int(rng.integers(2, 5)), size, rng),  # clouds
     ]
     pattern = patterns[rng.integers(len(patterns))]
-    hue, value = rng.random(), rng.uniform(0.3, 0.55)
-    dark = _rgb(np.array(hue), rng.uniform(0.1, 0.5), value)
-    light = _rgb(np.array(hue + rng.uniform(-0.15, 0.15)), rng.uniform(0.1, 0.4), value + rng.uniform(0.1, 0.25))
-    grain = 0.12 * (_noise(12, size, rng) - 0.5) + 0.1 * (_noise(40, size, rng) - 0.5)
+    hue, value = rng.uniform(0.4, 1.0), rng.uniform(0.2, 0.35 + 0.2 * contrast)
+    dark = _rgb(np.array(hue), rng.uniform(0.2, 0.6), value)
+    light = _rgb(
+        np.array(hue + rng.uniform(-0.15, 0.15)), rng.uniform(0.2, 0.5), value + rng.uniform(0.1, 0.25) * contrast
+    )
+    grain = (0.5 + 0.5 * contrast) * (0.1 * (_noise(12, size, rng) - 0.5) + 0.08 * (_noise(40, size, rng) - 0.5))
     return np.clip(dark + pattern[..., None] * (light - dark) + grain[..., None], 0, 1)
 
 
@@ -182,13 +184,14 @@ def _outline(direction: Video, rng: np.random.Generator) -> Video:
     corners, roundness, kind = rng.integers(3, 7), rng.uniform(0.1, 0.3), rng.integers(4)
     turn = direction * corners / (2 * np.pi)
     off = abs(turn - np.round(turn))  # from a corner, 0, to the middle of a side, 1/2
-    figures: list[Video] = [
+    figures = [
         np.ones_like(direction),  # disc
         np.cos(np.pi / corners) / np.cos(2 * np.pi * (0.5 - off) / corners),  # polygon
-        1 / (1 + np.float32(2.4) * off),  # star
+        1 / (1 + 2.4 * off),  # star
         1 - roundness * (1 - np.cos(2 * np.pi * off)),  # flower
     ]
-    return figures[kind]
+    figure: Video = figures[kind].astype(np.float32)
+    return figure
 
 
 def _pattern(x: Video, y: Video, rng: np.random.Generator) -> Video:

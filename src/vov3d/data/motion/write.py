@@ -41,7 +41,7 @@ def write_motion_set(
     size: int = 96,
     num_frames: int = 32,
     seed: int = 0,
-    difficulty: float = 0.25,
+    difficulty: float = 0.1,
     workers: int | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Path:
