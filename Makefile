@@ -24,7 +24,7 @@ demo: setup ## train on the built-in motion set, or with DATA=folder on your vid
 	$(BIN)/vov3d demo --out $(OUT) $(if $(DATA),--data '$(DATA)')
 
 test: setup ## run the tests
-	$(BIN)/pytest --numprocesses 2
+	$(BIN)/pytest --numprocesses 2 --dist loadfile
 
 check: setup ## lint, types, imports
 	$(BIN)/ruff check .

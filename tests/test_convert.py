@@ -188,15 +188,14 @@ def test_code_in_a_file_is_not_run(
     assert victim.exists()  # so that is what would have happened
 
 
-@pytest.mark.parametrize("keep", [0, 1, 7, 1000, 0.5, 0.999])
-def test_a_truncated_file_is_refused(published: dict[str, Tensor], tmp_path: Path, keep: float) -> None:
-    whole = tmp_path / "whole.pyth"
-    convert(save(whole, published), tmp_path / "ours.safetensors")
-    for file in (whole, tmp_path / "ours.safetensors"):
-        content = file.read_bytes()
-        cut = tmp_path / f"cut{file.suffix}"
-        cut.write_bytes(content[: int(keep * len(content)) if isinstance(keep, float) else keep])
-        assert refused(cut, tmp_path)
+def test_a_truncated_file_is_refused(published: dict[str, Tensor], tmp_path: Path) -> None:
+    whole = save(tmp_path / "whole.pyth", published)
+    convert(whole, tmp_path / "whole.safetensors")
+    for file in (whole, tmp_path / "whole.safetensors"):
+        content, cut = file.read_bytes(), tmp_path / f"cut{file.suffix}"
+        for length in (0, 1, 7, 1000, len(content) // 2, len(content) - 1):
+            cut.write_bytes(content[:length])
+            assert refused(cut, tmp_path)
 
 
 @pytest.mark.parametrize("content", [[1, 2], {"model_state": {}}, {"model_state": {"a": 1}}, {"weights": {}}, "text"])

@@ -6,6 +6,7 @@ import json
 import logging
 from pathlib import Path
 
+from vov3d.data.dataset import FrameOrder
 from vov3d.errors import RunFolderError
 from vov3d.evaluate import evaluate
 from vov3d.files import write_text
@@ -17,7 +18,8 @@ from vov3d.train import train
 
 log = logging.getLogger("vov3d")
 
-MOTION_RECIPE, FOLDER_RECIPE = "motion/vov3d_s_8", "folder/vov3d_s_16"
+MOTION_RECIPE, FOLDER_RECIPE = "motion/vov3d_s_16", "folder/vov3d_s_16"
+CONTROLS: tuple[FrameOrder, ...] = ("shuffled", "reversed")
 VIDEOS_PER_CLASS = {"train": 40, "val": 10}
 CLIPS_ON_OWN_DATA = 12_000
 """Training clips on a user's own videos: minutes on a CPU, and enough to see whether there is something to learn."""
@@ -50,17 +52,9 @@ def demo(out: str | Path, *, data: str | Path | None = None, quiet: bool = False
     log.info("2/5  training %s, %d frames of %d pixels", recipe.model.name, recipe.clip.num_frames, recipe.clip.crop)
     trained = train(recipe, data, out, quiet=quiet)
     log.info("3/5  testing with several views, and with the frames of each clip in another order")
-    found = evaluate(trained.checkpoint, data, clips=2, crops=3, out=out / "evaluation", allow_missing=True)
-    for order in ("shuffled", "reversed"):
-        evaluate(
-            trained.checkpoint,
-            data,
-            clips=2,
-            crops=3,
-            frame_order=order,
-            out=out / f"evaluation-{order}",
-            allow_missing=True,
-        )
+    found = evaluate(trained.checkpoint, data, out=out / "evaluation", allow_missing=True)
+    for order in CONTROLS:
+        evaluate(trained.checkpoint, data, frame_order=order, out=out / f"evaluation-{order}", allow_missing=True)
     log.info("4/5  predicting one video")
     one = predict(trained.checkpoint, found.scores[0].item.path)[0]
     answer = {

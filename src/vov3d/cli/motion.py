@@ -42,7 +42,7 @@ def run(args: Namespace) -> Answer:
         "written": out,
         "classes": ", ".join(MOTION_CLASSES),
         "videos": ", ".join(f"{count} {split}" for split, count in num_videos.items()),
-        "next": f"vov3d train motion/vov3d_s_8 --data {out} --out runs/motion",
+        "next": f"vov3d train motion/vov3d_s_16 --data {out} --out runs/motion",
     }
     return Answer(value, facts(rows))
 
