@@ -4,12 +4,13 @@ from vov3d.layers.bottleneck import Bottleneck, Residual, projection_shortcut
 from vov3d.layers.convolution import DepthwiseConv3d, SpatialConv3d, TemporalConv3d
 from vov3d.layers.head import ClipHead
 from vov3d.layers.initialisation import initialise
-from vov3d.layers.norm import ConvNorm
+from vov3d.layers.norm import BatchNorm, ConvNorm
 from vov3d.layers.operators import Conv3x3x3, D1Plus2D, D2Plus1D, Operator, R2Plus1D
 from vov3d.layers.squeeze_excitation import SqueezeExcitation, squeezed_channels
 from vov3d.layers.stem import Stem
 
 __all__ = [
+    "BatchNorm",
     "Bottleneck",
     "ClipHead",
     "Conv3x3x3",

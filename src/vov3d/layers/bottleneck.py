@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from vov3d.layers.norm import ConvNorm
+from vov3d.layers.norm import BatchNorm, ConvNorm
 from vov3d.layers.operators import Operator
 from vov3d.layers.squeeze_excitation import SqueezeExcitation
 
@@ -41,7 +41,7 @@ class Bottleneck(nn.Module):
         self.expand = ConvNorm(in_channels, mid_channels)
         self.relu = nn.ReLU(inplace=True)
         self.operator = operator(mid_channels, stride)
-        self.norm = nn.BatchNorm3d(mid_channels)
+        self.norm = BatchNorm(mid_channels)
         self.gate = SqueezeExcitation(mid_channels) if squeeze_excitation else nn.Identity()
         self.swish = nn.SiLU(inplace=True)
         self.project = ConvNorm(mid_channels, out_channels)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from vov3d.layers.convolution import SpatialConv3d, TemporalConv3d
+from vov3d.layers.norm import BatchNorm
 
 
 class Stem(nn.Module):
@@ -23,7 +24,7 @@ class Stem(nn.Module):
         super().__init__()
         self.spatial = SpatialConv3d(in_channels, channels, 3, stride=2)
         self.temporal = TemporalConv3d(channels, 5)
-        self.norm = nn.BatchNorm3d(channels)
+        self.norm = BatchNorm(channels)
         self.relu = nn.ReLU(inplace=True)
 
     def forward(self, clips: Tensor) -> Tensor:  # noqa: D102
