@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import json
 import logging
+import statistics
+import time
 from pathlib import Path
 
+import torch
+
+from vov3d.build import build_model, build_optimizer
 from vov3d.data.dataset import FrameOrder
+from vov3d.data.motion import MOTION_CLASSES
 from vov3d.errors import RunFolderError
 from vov3d.evaluate import evaluate
 from vov3d.files import write_text
+from vov3d.inference import default_workers, threads_beside
 from vov3d.predict import predict
 from vov3d.progress import task_progress
 from vov3d.recipe import Recipe, load_recipe, override, with_epochs
@@ -21,6 +28,9 @@ log = logging.getLogger("vov3d")
 MOTION_RECIPE, FOLDER_RECIPE = "motion/vov3d_s_16", "folder/vov3d_s_16"
 CONTROLS: tuple[FrameOrder, ...] = ("shuffled", "reversed")
 VIDEOS_PER_CLASS = {"train": 40, "val": 10}
+TRAINING_SECONDS = 210
+"""Time for training on the motion set, so that the whole demo takes less than six minutes on two CPU cores."""
+
 CLIPS_ON_OWN_DATA = 12_000
 """Training clips on a user's own videos: minutes on a CPU, and enough to see whether there is something to learn."""
 
@@ -46,10 +56,17 @@ def demo(out: str | Path, *, data: str | Path | None = None, quiet: bool = False
     if data is None:
         log.info("1/5  writing the built-in motion set")
         data = _write_motion_set(out.with_name(f"{out.name}-data"), quiet=quiet)
+        recipe = _affordable(recipe, num_videos=len(MOTION_CLASSES) * VIDEOS_PER_CLASS["train"])
     else:
         recipe = _fitted(load_recipe(FOLDER_RECIPE), Path(data))
         log.info("1/5  using the videos in %s: %d epochs of recipe %s", data, recipe.train.epochs, FOLDER_RECIPE)
-    log.info("2/5  training %s, %d frames of %d pixels", recipe.model.name, recipe.clip.num_frames, recipe.clip.crop)
+    log.info(
+        "2/5  training %s on %d frames of %d pixels, %d epochs",
+        recipe.model.name,
+        recipe.clip.num_frames,
+        recipe.clip.crop,
+        recipe.train.epochs,
+    )
     trained = train(recipe, data, out, quiet=quiet)
     log.info("3/5  testing with several views, and with the frames of each clip in another order")
     found = evaluate(trained.checkpoint, data, out=out / "evaluation", allow_missing=True)
@@ -74,6 +91,24 @@ def _write_motion_set(folder: Path, *, quiet: bool) -> Path:
 
     with task_progress("videos", quiet=quiet) as advance:
         return write_motion_set(folder, videos_per_class=VIDEOS_PER_CLASS, on_progress=advance)
+
+
+def _affordable(recipe: Recipe, num_videos: int) -> Recipe:
+    """Return the recipe with as many of its epochs as this machine trains in the time there is, at least a third."""
+    model = build_model(recipe, len(MOTION_CLASSES))
+    optimizer = build_optimizer(recipe, model)
+    clip, num_clips = recipe.clip, recipe.train.batch_size
+    clips = torch.randn(num_clips, 3, clip.num_frames, clip.crop, clip.crop)
+    seconds = []
+    with threads_beside(default_workers()):
+        for _ in range(8):
+            started = time.perf_counter()
+            optimizer.zero_grad()
+            model(clips).square().mean().backward()
+            optimizer.step()
+            seconds.append(time.perf_counter() - started)
+    affordable = int(TRAINING_SECONDS / (statistics.median(seconds) * num_videos / num_clips))
+    return with_epochs(recipe, max(recipe.train.epochs // 3, min(recipe.train.epochs, affordable)))
 
 
 def _fitted(recipe: Recipe, data: Path) -> Recipe:

@@ -19,7 +19,7 @@ from vov3d.data.sampler import eval_shard
 from vov3d.distributed import ProcessGroup, process_group
 from vov3d.errors import DataError, DecodeError
 from vov3d.files import csv_text, write_text
-from vov3d.inference import default_workers, video_probabilities
+from vov3d.inference import default_workers, threads_beside, video_probabilities
 from vov3d.metrics import ClassScore, score
 from vov3d.plots import confusion_chart
 
@@ -158,7 +158,8 @@ def evaluate(
     views = build_views(
         trained.recipe, index, split, num_clips=clips, num_crops=crops, crop=crop, frame_order=frame_order
     )
-    with process_group(device) as group:
+    workers = default_workers() if workers is None else workers
+    with process_group(device) as group, threads_beside(workers):
         scores, missing = score_videos(
             trained.model.to(group.device),
             views,

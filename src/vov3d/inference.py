@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
@@ -35,3 +37,18 @@ def video_probabilities(
 def default_workers() -> int:
     """Return how many processes decode by default: half of the cores, at most 8."""
     return min(8, max(1, (os.cpu_count() or 1) // 2))
+
+
+@contextmanager
+def threads_beside(workers: int) -> Iterator[None]:
+    """Let torch use the cores that decoding leaves; more threads than cores wait for each other at every layer.
+
+    Args:
+        workers: processes that decode.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(max(1, min(before, (os.cpu_count() or 1) - workers)))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -40,7 +40,7 @@ from vov3d.data.augment import add_stills
 from vov3d.distributed import ProcessGroup, process_group
 from vov3d.errors import DataError, RunFolderError, TrainingError
 from vov3d.evaluate import Metrics, score_videos, summarise
-from vov3d.inference import default_workers
+from vov3d.inference import default_workers, threads_beside
 from vov3d.optim import optimizer_tensors, recompute_norm_statistics, restore_optimizer
 from vov3d.progress import TrainingProgress
 from vov3d.run_folder import EpochRow, Position, ResumeState, RunFolder
@@ -113,15 +113,14 @@ def train(
     if isinstance(recipe, str | Path):
         recipe = load_recipe(str(recipe))
     index = read_index(Path(data))
-    with process_group(device) as group:
+    workers = default_workers() if workers is None else workers
+    with process_group(device) as group, threads_beside(workers):
         folder = RunFolder(Path(out))
         if group.is_main:
             folder.check(resume=resume)
             for note in index.notes:
                 log.info("%s", note)
-        training = _Training(
-            recipe, index, folder, group, default_workers() if workers is None else workers, quiet=quiet
-        )
+        training = _Training(recipe, index, folder, group, workers, quiet=quiet)
         if resume:
             training.restore()
         if group.is_main:
