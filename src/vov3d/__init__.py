@@ -3,7 +3,7 @@
 >>> import vov3d
 >>> model = vov3d.create_model("vov3d_m", num_classes=174)
 >>> vov3d.train("folder/vov3d_s_16", data="videos", out="runs/first")
->>> vov3d.load("runs/first/best.safetensors").predict("a.mp4")
+>>> vov3d.load("runs/first/last.safetensors").predict("a.mp4")
 """
 
 from vov3d.build import load_trained

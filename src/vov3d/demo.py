@@ -6,6 +6,7 @@ import json
 import logging
 import statistics
 import time
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -14,7 +15,7 @@ from vov3d.build import build_model, build_optimizer
 from vov3d.data.dataset import FrameOrder
 from vov3d.data.motion import MOTION_CLASSES
 from vov3d.errors import RunFolderError
-from vov3d.evaluate import evaluate
+from vov3d.evaluate import Evaluation, evaluate
 from vov3d.files import write_text
 from vov3d.inference import default_workers, threads_beside
 from vov3d.predict import predict
@@ -35,12 +36,21 @@ CLIPS_ON_OWN_DATA = 12_000
 """Training clips on a user's own videos: minutes on a CPU, and enough to see whether there is something to learn."""
 
 
-def demo(out: str | Path, *, data: str | Path | None = None, quiet: bool = False) -> Path:
+def demo(
+    out: str | Path,
+    *,
+    data: str | Path | None = None,
+    device: str = "auto",
+    workers: int | None = None,
+    quiet: bool = False,
+) -> Path:
     """Write a motion set, train on it, test it, predict one video of it, and report; or do so on other videos.
 
     Args:
         out: the run folder; it must not hold a run yet.
         data: the videos, anything that ``vov3d check --data`` reads; by default the built-in motion set.
+        device: ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
+        workers: processes that decode; by default half of the cores, at most 8.
         quiet: no progress bars.
 
     Returns:
@@ -49,9 +59,9 @@ def demo(out: str | Path, *, data: str | Path | None = None, quiet: bool = False
     Raises:
         Vov3dError: as `vov3d.train`, `vov3d.evaluate` and `vov3d.predict` do.
     """
-    out = Path(out)
-    if (out / "log.csv").exists():
-        raise RunFolderError(f"{str(out)!r} already holds a run; remove it, or give another --out")
+    out = Path(out).resolve()
+    if (out / "log.csv").exists() or (out / "resume.safetensors").exists():
+        raise RunFolderError(f"{str(out)!r} already holds a run; remove it, or give another --out (make demo OUT=...)")
     recipe = load_recipe(MOTION_RECIPE)
     if data is None:
         log.info("1/5  writing the built-in motion set")
@@ -67,13 +77,14 @@ def demo(out: str | Path, *, data: str | Path | None = None, quiet: bool = False
         recipe.clip.crop,
         recipe.train.epochs,
     )
-    trained = train(recipe, data, out, quiet=quiet)
+    trained = train(recipe, data, out, device=device, workers=workers, quiet=quiet)
     log.info("3/5  testing with several views, and with the frames of each clip in another order")
-    found = evaluate(trained.checkpoint, data, out=out / "evaluation", allow_missing=True)
+    test = partial(_test, trained.checkpoint, data, device=device, workers=workers, quiet=quiet)
+    found = test("given", out=out / "evaluation")
     for order in CONTROLS:
-        evaluate(trained.checkpoint, data, frame_order=order, out=out / f"evaluation-{order}", allow_missing=True)
+        test(order, out=out / f"evaluation-{order}")
     log.info("4/5  predicting one video")
-    one = predict(trained.checkpoint, found.scores[0].item.path)[0]
+    one = predict(trained.checkpoint, found.scores[0].item.path, device=device)[0]
     answer = {
         "source": one.source,
         "top": [{"label": label, "probability": probability} for label, probability in one.top],
@@ -84,6 +95,31 @@ def demo(out: str | Path, *, data: str | Path | None = None, quiet: bool = False
     log.info("     %s: %s, %.0f%%", one.source, one.top[0][0], 100 * one.top[0][1])
     log.info("5/5  writing the report")
     return report(out)
+
+
+def _test(
+    checkpoint: Path,
+    data: str | Path,
+    order: FrameOrder,
+    *,
+    out: Path,
+    device: str,
+    workers: int | None,
+    quiet: bool,
+) -> Evaluation:
+    with task_progress("videos", quiet=quiet) as on_progress:
+        found = evaluate(
+            checkpoint,
+            data,
+            frame_order=order,
+            out=out,
+            device=device,
+            workers=workers,
+            allow_missing=True,
+            on_progress=on_progress,
+        )
+    log.info("     frames %s: top-1 %.1f%%, chance %.1f%%", order, 100 * found.metrics.top1, 100 * found.metrics.chance)
+    return found
 
 
 def _write_motion_set(folder: Path, *, quiet: bool) -> Path:

@@ -13,7 +13,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from vov3d.errors import ArgumentError
+from vov3d.errors import ArgumentError, unknown_name
 
 Item = TypeVar("Item")
 
@@ -87,6 +87,8 @@ def resolve_device(name: str) -> torch.device:
     """
     if name == "auto" and not torch.cuda.is_available():
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    if name.partition(":")[0] not in ("auto", "cpu", "cuda", "mps"):
+        raise ArgumentError(unknown_name("device", name, ("auto", "cpu", "cuda", "mps")))
     own_gpu = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
     try:
         device = torch.device(own_gpu if name in ("auto", "cuda") else name)

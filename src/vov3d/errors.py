@@ -56,13 +56,6 @@ class TrainingError(Vov3dError):
     """Training cannot go on: the loss is not a number."""
 
 
-class MissingPackageError(Vov3dError):
-    """An optional package is needed for what was asked."""
-
-    def __init__(self, package: str, extra: str, purpose: str) -> None:
-        super().__init__(f"{purpose} needs the package {package!r}; install it with: pip install 'vov3d[{extra}]'")
-
-
 def unknown_name(kind: str, given: str, allowed: Iterable[str]) -> str:
     """One line for a name that does not exist, with the nearest one that does.
 
@@ -72,6 +65,7 @@ def unknown_name(kind: str, given: str, allowed: Iterable[str]) -> str:
         allowed: the names that exist.
     """
     names = sorted(allowed)
-    nearest = difflib.get_close_matches(given, names, n=1, cutoff=0.5)
-    hint = f"; did you mean {nearest[0]!r}?" if nearest else "."
+    by_lower = {name.lower(): name for name in names}
+    nearest = difflib.get_close_matches(given.lower(), by_lower, n=1, cutoff=0.5)
+    hint = f"; did you mean {by_lower[nearest[0]]!r}?" if nearest else "."
     return f"unknown {kind} {given!r}{hint} Allowed: {', '.join(names)}"

@@ -55,7 +55,7 @@ def csv_text(rows: Sequence[Sequence[str]]) -> str:
 
 
 def _write_utf8(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8", newline="\n")
+    path.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")  # names that are not Unicode
 
 
 def _write(path: Path, content: bytes | memoryview) -> None:

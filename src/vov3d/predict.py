@@ -98,7 +98,7 @@ class VideoClassifier:
 def load(path: str | Path, *, device: str = "auto") -> VideoClassifier:
     """Return the network of a checkpoint, ready for videos.
 
-    >>> vov3d.load("runs/demo/best.safetensors").predict("a.mp4").top[0]
+    >>> vov3d.load("runs/demo/last.safetensors").predict("a.mp4").top[0]
 
     Args:
         path: a checkpoint of ours, or a published one.
@@ -169,12 +169,12 @@ def find_videos(sources: Iterable[str | Path]) -> list[Path]:
     for source in sources:
         path = Path(source)
         if path.is_dir():
-            videos = list(_videos_below(path))
+            videos = list(_videos_below(path, set()))
         elif path.exists():
             videos = [path]
         else:
             videos = [Path(name) for name in sorted(glob.glob(str(source), recursive=True))]  # noqa: PTH207 (absolute patterns)
-            videos = [video for one in videos for video in (_videos_below(one) if one.is_dir() else [one])]
+            videos = [video for one in videos for video in (_videos_below(one, set()) if one.is_dir() else [one])]
         if not videos:
             what = "holds no video" if path.is_dir() else "does not exist"
             raise DataError(
@@ -184,14 +184,17 @@ def find_videos(sources: Iterable[str | Path]) -> list[Path]:
     return list(found)
 
 
-def _videos_below(folder: Path) -> Iterator[Path]:
+def _videos_below(folder: Path, seen: set[Path]) -> Iterator[Path]:
     """Yield the video files below a folder by name; a folder that holds images, and no videos, is one video."""
+    if folder.resolve() in seen:  # links may lead around in circles
+        return
+    seen.add(folder.resolve())
     entries = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
     suffixes = {entry.suffix.lower() for entry in entries}
     if not suffixes.isdisjoint(IMAGE_SUFFIXES) and suffixes.isdisjoint(VIDEO_SUFFIXES):
         yield folder
     for entry in entries:
         if entry.is_dir():
-            yield from _videos_below(entry)
+            yield from _videos_below(entry, seen)
         elif entry.suffix.lower() in VIDEO_SUFFIXES:
             yield entry

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from torch import Tensor
 
@@ -13,6 +14,9 @@ from vov3d.checkpoint import JSON, RESUME_FORMAT, read_checkpoint, write_checkpo
 from vov3d.environment import describe_environment
 from vov3d.errors import RunFolderError
 from vov3d.files import csv_text, write_text
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
 
 MODEL, OPTIMIZER = "model.", "optimizer."
 
@@ -84,6 +88,7 @@ class RunFolder:
         self.best = path / "best.safetensors"
         self.resumable = path / "resume.safetensors"
         self.log = path / "log.csv"
+        self._tensorboard: SummaryWriter | None = None
 
     def check(self, *, resume: bool) -> None:
         """See to it that a run can begin or go on here; nothing is written.
@@ -91,12 +96,13 @@ class RunFolder:
         Raises:
             RunFolderError: if it holds a run and ``resume`` is not given, or there is nothing to resume.
         """
+        where = repr(str(self.path))
         if resume and not self.resumable.is_file():
-            raise RunFolderError(f"nothing to resume in {str(self.path)!r}: it has no resume.safetensors")
-        if not resume and (self.log.exists() or self.resumable.exists()):
-            raise RunFolderError(
-                f"{str(self.path)!r} already holds a run; add --resume to go on, or give another --out"
-            )
+            raise RunFolderError(f"nothing to resume in {where}: it has no resume.safetensors; leave --resume out")
+        if not resume and self.resumable.exists():
+            raise RunFolderError(f"{where} already holds a run; add --resume to go on, or give another --out")
+        if not resume and (self.last.exists() or self.best.exists()):
+            raise RunFolderError(f"{where} holds a run that cannot be resumed; remove it, or give another --out")
         if self.path.exists() and not self.path.is_dir():
             raise RunFolderError(f"--out {str(self.path)!r} is a file; give a folder")
 
@@ -116,15 +122,17 @@ class RunFolder:
 
     def write_tensorboard(self, row: EpochRow) -> None:
         """Add an epoch to ``tensorboard/``, if the package is installed (``pip install 'vov3d[tensorboard]'``)."""
-        try:
-            from torch.utils.tensorboard import SummaryWriter
-        except ImportError:
-            return
-        with SummaryWriter(str(self.path / "tensorboard")) as writer:
-            for name, value in asdict(row).items():
-                group = name.partition("_")[0] if name.startswith(("train_", "val_")) else "run"
-                if value is not None and name not in ("epoch", "step"):
-                    writer.add_scalar(f"{group}/{name}", value, global_step=row.epoch)
+        if self._tensorboard is None:
+            try:
+                from torch.utils.tensorboard import SummaryWriter
+            except ImportError:
+                return
+            self._tensorboard = SummaryWriter(str(self.path / "tensorboard"))
+        for name, value in asdict(row).items():
+            group = name.partition("_")[0] if name.startswith(("train_", "val_")) else "run"
+            if value is not None and name not in ("epoch", "step"):
+                self._tensorboard.add_scalar(f"{group}/{name}", value, global_step=row.epoch)
+        self._tensorboard.flush()
 
     def save_resume(self, state: ResumeState) -> None:
         """Write ``resume.safetensors``."""

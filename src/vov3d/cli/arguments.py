@@ -13,7 +13,7 @@ from vov3d.errors import unknown_name
 
 def existing(text: str) -> Path:
     """A file or folder that is there."""
-    path = Path(text)
+    path = _named(text)
     if path.exists():
         return path
     folder = next(parent for parent in path.absolute().parents if parent.is_dir())
@@ -25,23 +25,25 @@ def existing(text: str) -> Path:
 
 def new_folder(text: str) -> Path:
     """A folder to write to; it need not be there, but it must be possible to make it."""
-    return _writable(Path(text), is_folder=True)
+    return _writable(_named(text), is_folder=True)
 
 
 def new_file(text: str) -> Path:
     """A file to write; its folder must be there."""
-    path = Path(text)
+    path = _named(text)
     if not path.absolute().parent.is_dir():
         raise argparse.ArgumentTypeError(f"cannot write {text!r}: the folder {str(path.parent)!r} does not exist")
     return _writable(path, is_folder=False)
 
 
-def whole(minimum: int) -> Callable[[str], int]:
-    """A whole number of at least ``minimum``."""
+def whole(minimum: int, maximum: int = 1_000_000) -> Callable[[str], int]:
+    """A whole number from ``minimum`` to ``maximum``."""
 
     def read(text: str) -> int:
         if not text.lstrip("-").isdecimal() or int(text) < minimum:
             raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least {minimum}")
+        if int(text) > maximum:
+            raise argparse.ArgumentTypeError(f"{text!r} is too large; allowed is up to {maximum}")
         return int(text)
 
     return read
@@ -84,6 +86,12 @@ def add_views(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--crops", type=int, choices=(1, 3), metavar="1|3", help="crops of each clip [the recipe's test.num_crops]"
     )
+
+
+def _named(text: str) -> Path:
+    if not text.strip():
+        raise argparse.ArgumentTypeError("the name is empty; is a variable of your shell unset?")
+    return Path(text)
 
 
 def _writable(path: Path, *, is_folder: bool) -> Path:

@@ -52,7 +52,7 @@ VERB = Verb(
     ),
     examples=(
         ("published to ours", "vov3d convert vov3d_m_k400.pyth vov3d_m_k400.safetensors"),
-        ("ours to published", "vov3d convert runs/first/best.safetensors best.pyth"),
+        ("ours to published", "vov3d convert runs/first/last.safetensors best.pyth"),
         ("see what became of each tensor", "vov3d convert x3d_m.pyth x3d_m.safetensors --json"),
     ),
     add_arguments=add_arguments,

@@ -20,7 +20,7 @@ WEAKEST_SHOWN = 5
 def add_arguments(parser: Parser) -> None:
     """What to test, on what, from which views."""
     parser.add_argument(
-        "checkpoint", type=existing, metavar="CHECKPOINT", help="the weights, such as RUN/best.safetensors"
+        "checkpoint", type=existing, metavar="CHECKPOINT", help="the weights, such as RUN/last.safetensors"
     )
     add_data(parser)
     parser.add_argument("--split", default="val", metavar="NAME", help="part of the data: train, val, test, all [val]")
@@ -32,7 +32,7 @@ def add_arguments(parser: Parser) -> None:
     )
     add_views(parser)
     parser.add_argument(
-        "--crop", type=whole(32), metavar="PIXELS", help="shorter side and square crop [the recipe's test.crop]"
+        "--crop", type=whole(32, 10_000), metavar="PIXELS", help="shorter side and square crop [the recipe's test.crop]"
     )
     parser.add_argument(
         "--frame-order",
@@ -113,9 +113,9 @@ VERB = Verb(
         "in plain sight with --allow-missing."
     ),
     examples=(
-        ("as the recipe says", "vov3d evaluate runs/first/best.safetensors --data videos"),
-        ("one view, the quickest", "vov3d evaluate runs/first/best.safetensors --data videos --clips 1 --crops 1"),
-        ("does order matter?", "vov3d evaluate runs/first/best.safetensors --data videos --frame-order shuffled"),
+        ("as the recipe says", "vov3d evaluate runs/first/last.safetensors --data videos"),
+        ("one view, the quickest", "vov3d evaluate runs/first/last.safetensors --data videos --clips 1 --crops 1"),
+        ("does order matter?", "vov3d evaluate runs/first/last.safetensors --data videos --frame-order shuffled"),
     ),
     add_arguments=add_arguments,
     run=run,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import logging
 import os
 import sys
@@ -28,7 +29,7 @@ vov3d {version}: video classification with VoV3D and X3D, from a folder of video
 first steps:
   $ vov3d demo                                        the whole way, on videos that it draws itself
   $ vov3d train --data VIDEOS --out runs/first        VIDEOS holds one folder of videos for each class
-  $ vov3d predict runs/first/best.safetensors my.mp4  what is to be seen in a video
+  $ vov3d predict runs/first/last.safetensors my.mp4  what is to be seen in a video
 
 verbs:
 {verbs}
@@ -48,6 +49,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         video that cannot be decoded; 130 where the user interrupted.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # file names need not be Unicode
     try:
         code = _run(words)
         sys.stdout.flush()
@@ -58,8 +62,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail("interrupted", words, code=130)
     except (Vov3dError, OSError) as error:
         return _fail(_reason(error), words)
-    except ValueError as error:  # an argument that a function refused
+    except (ValueError, MemoryError, RecursionError) as error:  # an argument that a function refused, or too much
         return _fail(f"{_reason(error)} (--traceback shows where)", words)
+    except RuntimeError as error:
+        if "allocate" not in str(error) and "out of memory" not in str(error):
+            raise
+        return _fail(f"not enough memory: {_reason(error)[:200]} (--traceback shows where)", words)
     return code
 
 

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 def add_arguments(parser: Parser) -> None:
     """The network and the input to measure it with."""
     parser.add_argument("model", metavar="MODEL", help="a name from `vov3d models`, or a checkpoint")
-    parser.add_argument("--frames", type=whole(1), default=16, metavar="T", help="frames of the clip [16]")
-    parser.add_argument("--crop", type=whole(32), default=224, metavar="PIXELS", help="side of the square clip [224]")
+    parser.add_argument("--frames", type=whole(1, 10_000), default=16, metavar="T", help="frames of the clip [16]")
+    parser.add_argument("--crop", type=whole(32, 10_000), default=224, metavar="PIXELS", help="side of the clip [224]")
     parser.add_argument("--num-classes", type=whole(1), metavar="K", help="classes [the checkpoint's; a model's 400]")
     parser.add_argument("--no-measure", action="store_true", help="count only, do not run the network for its latency")
 
@@ -66,7 +66,7 @@ VERB = Verb(
     ),
     examples=(
         ("one row of Table 6", "vov3d info vov3d_m --crop 256 --num-classes 174"),
-        ("your network", "vov3d info runs/first/best.safetensors --frames 8 --crop 112"),
+        ("your network", "vov3d info runs/first/last.safetensors --frames 8 --crop 112"),
         ("only the numbers, for a program", "vov3d info x3d_l --no-measure --json"),
     ),
     add_arguments=add_arguments,

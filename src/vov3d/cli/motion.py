@@ -20,7 +20,7 @@ def add_arguments(parser: Parser) -> None:
         "--val-per-class", type=whole(1), default=10, metavar="N", help="videos of each class to test on [10]"
     )
     parser.add_argument(
-        "--size", type=whole(32), default=96, metavar="PIXELS", help="side of the square videos, even [96]"
+        "--size", type=whole(32, 2048), default=96, metavar="PIXELS", help="side of the square videos, even [96]"
     )
     parser.add_argument("--seed", type=whole(0), default=0, metavar="N", help="another seed, other videos [0]")
 

@@ -6,6 +6,7 @@ import logging
 import math
 from argparse import Namespace
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vov3d.cli.arguments import add_views, existing, new_file, one_of, whole
@@ -22,7 +23,7 @@ log = logging.getLogger("vov3d")
 
 def add_arguments(parser: Parser) -> None:
     """The network, the videos, and the form of the answer."""
-    parser.add_argument("checkpoint", type=existing, metavar="CHECKPOINT", help="weights, such as RUN/best.safetensors")
+    parser.add_argument("checkpoint", type=existing, metavar="CHECKPOINT", help="weights, such as RUN/last.safetensors")
     parser.add_argument(
         "sources",
         type=_source,
@@ -65,7 +66,7 @@ def _why(one: Prediction) -> str:
 
 
 def _source(text: str) -> str:
-    return text if any(sign in text for sign in "*?[") else str(existing(text))
+    return text if any(sign in text for sign in "*?[") and not Path(text).exists() else str(existing(text))
 
 
 def _objects(found: Sequence[Prediction]) -> list[dict[str, object]]:
@@ -114,9 +115,9 @@ VERB = Verb(
         "decoded is reported in its place, and the exit code is then 2."
     ),
     examples=(
-        ("one video", "vov3d predict runs/first/best.safetensors my.mp4"),
-        ("many, as a file for a spreadsheet", "vov3d predict runs/first/best.safetensors *.mp4 --out found.csv"),
-        ("for another program", "vov3d predict runs/first/best.safetensors my.mp4 --top-k 1 --json"),
+        ("one video", "vov3d predict runs/first/last.safetensors my.mp4"),
+        ("many, as a file for a spreadsheet", "vov3d predict runs/first/last.safetensors *.mp4 --out found.csv"),
+        ("for another program", "vov3d predict runs/first/last.safetensors my.mp4 --top-k 1 --json"),
     ),
     add_arguments=add_arguments,
     run=run,

@@ -78,7 +78,9 @@ def run(args: Namespace) -> Answer:
 def resolve(args: Namespace) -> Recipe:
     """The recipe that the arguments name, with the keys that they set."""
     resumed = args.out / "recipe.yaml"
-    name = args.recipe or (resumed if args.resume and resumed.is_file() else DEFAULT_RECIPE)
+    name = (
+        args.recipe if args.recipe is not None else (resumed if args.resume and resumed.is_file() else DEFAULT_RECIPE)
+    )
     settings = {key.name: getattr(args, key.name) for key in recipe_keys() if getattr(args, key.name) is not None}
     recipe = load_recipe(name)
     epochs = settings.get("train.epochs", "")

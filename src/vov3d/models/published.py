@@ -9,6 +9,8 @@ import re
 
 from torch import nn
 
+from vov3d.errors import CheckpointError
+
 _STEM = {"spatial": "conv_xy", "temporal": "conv", "norm": "bn"}
 _HEAD = {"expand.conv": "conv_5", "expand.norm": "conv_5_bn", "hidden": "lin_5", "classifier": "projection"}
 _SHORTCUT = {"conv": "branch1", "norm": "branch1_bn"}
@@ -66,10 +68,10 @@ def published_names(model: nn.Module) -> dict[str, str]:
     """Return our name -> published name for every entry of the state dict, in order.
 
     Raises:
-        ValueError: if the network has an entry that no published network has, such as another 3D operator.
+        CheckpointError: if the network has an entry that no published network has, such as another 3D operator.
     """
     names = {key: published_name(key) for key in model.state_dict()}
     unnamed = [key for key, name in names.items() if name is None]
     if unnamed:
-        raise ValueError(f"no published network has {unnamed[0]!r} ({len(unnamed)} such entries)")
+        raise CheckpointError(f"no published network has {unnamed[0]!r} ({len(unnamed)} such entries)")
     return {key: name for key, name in names.items() if name is not None}

@@ -19,7 +19,7 @@ def recompute_norm_statistics(
 
     Args:
         model: the network.
-        batches: clips [N,3,T,H,W] on the network's device, augmented as in training.
+        batches: clips [N,3,T,H,W] on the network's device, cropped and coloured as in training, without stills.
         average: takes the mean of a tensor over all processes of a run.
 
     Returns:

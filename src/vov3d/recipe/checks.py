@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, fields
 from typing import TYPE_CHECKING
@@ -103,7 +104,7 @@ def _shown(value: object) -> str:
 def _is_number(value: object) -> bool:
     """Whether a text would be a number if it stood without quotes."""
     try:
-        return isinstance(value, str) and float(value) is not None
+        return isinstance(value, str) and math.isfinite(float(value))
     except ValueError:
         return False
 

@@ -142,5 +142,5 @@ def _no_such_recipe(given: str) -> str:
     if Path(given).is_dir():
         return f"{given!r} is a folder, not a recipe; a folder of videos is given as --data {given}"
     near = [name for name in names if name.split("/")[1] == given] or difflib.get_close_matches(given, names, n=1)
-    hint = f"; did you mean {' or '.join(repr(name) for name in near)}?" if near else ""
+    hint = f"; did you mean {' or '.join(repr(name) for name in near)}?" if near else ";"
     return f"unknown recipe {given!r}{hint} `vov3d recipes` lists all {len(names)}; a file of your own ends in .yaml"

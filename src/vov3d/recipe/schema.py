@@ -72,7 +72,7 @@ class OptimSettings:
         0.1
     )
     momentum: Annotated[float, Ge(0), Lt(1), "momentum", "released config: 0.9"] = 0.9
-    nesterov: Annotated[bool, "Nesterov's form of momentum", "released config: true"] = True
+    nesterov: Annotated[bool, "Nesterov's form of momentum, sgd alone", "released config: true"] = True
     weight_decay: Annotated[float, Ge(0), Lt(1), "strength of weight decay", "released config: 5e-5"] = 5e-5
     decay_groups: Annotated[
         Literal["weights", "published", "all"],
