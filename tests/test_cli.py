@@ -95,7 +95,7 @@ def test_every_flag_is_explained_and_every_example_parses(name: str) -> None:
     assert all(action.help for action in Parser(VERBS[name], [])._actions)
     for path in ("ssv2", "kinetics", "motion", "runs/first"):
         Path(path).mkdir(parents=True, exist_ok=True)
-    for path in ("runs/first/best.safetensors", "my.mp4", "vov3d_m_k400.pyth", "x3d_m.pyth"):
+    for path in ("runs/first/last.safetensors", "my.mp4", "vov3d_m_k400.pyth", "x3d_m.pyth"):
         Path(path).touch()
     for _, command in VERBS[name].examples:
         for part in command.partition(" > ")[0].replace("*.mp4", "my.mp4").replace("'", "").split(" && "):
@@ -130,6 +130,12 @@ OUT = ("--out", "new")
 RUN = ("--data", "videos", *OUT)
 
 MISTAKES: dict[tuple[str, ...], str] = {
+    ("train", "--data", "videos", "--out", ""): "argument --out: the name is empty; is a variable of your shell unset?",
+    ("train", "", *RUN): "'' is a folder, not a recipe",
+    ("predict", "", "videos"): "argument CHECKPOINT: the name is empty",
+    ("predict", "run/best.safetensors", ""): "argument SOURCE: the name is empty",
+    ("info", "VoV3D_M"): "unknown model 'VoV3D_M'; did you mean 'vov3d_m'?",
+    ("info", "vov3d_m", "--frames", "999999999999"): "argument --frames: '999999999999' is too large; allowed is up to",
     ("trian",): "unknown verb 'trian'; did you mean 'train'? Allowed: check, ",
     ("train",): "the following arguments are required: --data, --out (see vov3d train --help)",
     ("train", "--dta", "videos"): "unknown flag '--dta'; did you mean '--data'? Allowed: ",

@@ -337,7 +337,7 @@ def test_a_recipe_of_ones_own(tmp_path: Path) -> None:
     [
         ("ssv1/vov3d_m_61", "unknown recipe 'ssv1/vov3d_m_61'; did you mean 'ssv1/vov3d_m_16'?"),
         ("vov3d_m_8", "did you mean 'folder/vov3d_m_8'?"),
-        ("zzz", "unknown recipe 'zzz' `vov3d recipes` lists all 34; a file of your own ends in .yaml"),
+        ("zzz", "unknown recipe 'zzz'; `vov3d recipes` lists all 34; a file of your own ends in .yaml"),
         ("none.yaml", "cannot read the recipe 'none.yaml': No such file or directory"),
         ("../recipes/ssv1/vov3d_m_16", "unknown recipe"),
     ],

@@ -53,10 +53,17 @@ def test_a_new_folder_is_made_only_when_the_run_begins(tmp_path: Path) -> None:
     folder.check(resume=False)  # nothing was trained yet, so nothing can be lost
 
 
-@pytest.mark.parametrize("name", ["log.csv", "resume.safetensors"])
-def test_a_folder_with_a_run_is_refused(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("resume.safetensors", "already holds a run; add --resume to go on, or give another --out"),
+        ("last.safetensors", "holds a run that cannot be resumed; remove it, or give another --out"),
+        ("best.safetensors", "holds a run that cannot be resumed; remove it, or give another --out"),
+    ],
+)
+def test_a_folder_with_a_run_is_refused(tmp_path: Path, name: str, told: str) -> None:
     (tmp_path / name).touch()
-    with pytest.raises(RunFolderError, match="already holds a run; add --resume to go on, or give another --out"):
+    with pytest.raises(RunFolderError, match=told):
         RunFolder(tmp_path).check(resume=False)
 
 

@@ -15,7 +15,7 @@ import torch
 
 from tests.tiny import LABELS, FrozenNorms, break_video, calling_back, read_rows, small_network, tiny_recipe
 from vov3d.checkpoint import read_checkpoint
-from vov3d.errors import CheckpointError, DataError, RunFolderError, TrainingError
+from vov3d.errors import CheckpointError, DataError, RecipeError, RunFolderError, TrainingError
 from vov3d.evaluate import evaluate
 from vov3d.models import MODELS
 from vov3d.progress import TrainingProgress
@@ -444,3 +444,9 @@ def test_the_seed_decides_and_nothing_else(videos: Path, tmp_path: Path) -> None
     one, other = (weights_of(tmp_path / name / "last.safetensors") for name in ("one", "other"))
     assert not torch.equal(one["stem.spatial.weight"], other["stem.spatial.weight"])
     assert log_of(tmp_path / "one")[0]["train_loss"] != log_of(tmp_path / "other")[0]["train_loss"]
+
+
+def test_a_recipe_that_fine_tunes_does_not_train_from_scratch(videos: Path, tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="starts from k400 weights"):
+        train("ssv1/vov3d_m_16_k400", videos, tmp_path / "run", quiet=True)
+    assert not (tmp_path / "run").exists()

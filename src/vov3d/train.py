@@ -108,10 +108,11 @@ def train(
         TrainingError: if the loss is no longer a number.
     """
     from vov3d.data.sources import read_index
-    from vov3d.recipe import load_recipe, to_yaml
+    from vov3d.recipe import check_start, load_recipe, to_yaml
 
     if isinstance(recipe, str | Path):
-        recipe = load_recipe(str(recipe))
+        name, recipe = str(recipe), load_recipe(str(recipe))
+        check_start(name, recipe)
     index = read_index(Path(data))
     workers = default_workers() if workers is None else workers
     with process_group(device) as group, threads_beside(workers):

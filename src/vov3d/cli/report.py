@@ -32,7 +32,7 @@ VERB = Verb(
     ),
     examples=(
         ("the page of one run", "vov3d report runs/first"),
-        ("with the control in it", "vov3d evaluate runs/first/best.safetensors --data videos --frame-order shuffled"),
+        ("with the control in it", "vov3d evaluate runs/first/last.safetensors --data videos --frame-order shuffled"),
         ("where it was written, for a program", "vov3d report runs/first --json"),
     ),
     add_arguments=add_arguments,

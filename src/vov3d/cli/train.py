@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-import re
 from argparse import Namespace
 from typing import TYPE_CHECKING
 
 from vov3d.cli.arguments import add_data, add_machine, new_folder
 from vov3d.cli.output import duration, facts, percent
-from vov3d.cli.parser import Parser, UsageError
+from vov3d.cli.parser import Parser
 from vov3d.cli.verb import Answer, Verb
-from vov3d.recipe import Recipe, load_recipe, override, recipe_keys, recipe_sections, value_text, with_epochs
+from vov3d.recipe import (
+    Recipe,
+    check_start,
+    load_recipe,
+    override,
+    recipe_keys,
+    recipe_sections,
+    value_text,
+    with_epochs,
+)
 
 if TYPE_CHECKING:
     from vov3d.train import TrainResult
@@ -87,9 +95,7 @@ def resolve(args: Namespace) -> Recipe:
     if epochs.isdecimal() and int(epochs) and settings.keys().isdisjoint(("optim.warmup_epochs", "optim.step_epochs")):
         recipe = with_epochs(recipe, int(epochs))
     recipe = override(recipe, settings)
-    start = re.fullmatch(r"\w+/\w+_\d+_(\w+)", str(name))
-    if start and recipe.model.init is None:
-        raise UsageError(f"recipe {name!r} starts from {start[1]} weights; give them as --model.init CHECKPOINT")
+    check_start(str(name), recipe)
     return recipe
 
 

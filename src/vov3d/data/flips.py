@@ -17,6 +17,8 @@ OPPOSITES = {
     "leftmost": "rightmost",
     "lefthand": "righthand",
     "lefthanded": "righthanded",
+    "west": "east",
+    "westward": "eastward",
     "clockwise": COUNTER,
 }
 MIRROR = OPPOSITES | {opposite: word for word, opposite in OPPOSITES.items()}

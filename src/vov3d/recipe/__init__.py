@@ -7,7 +7,7 @@ recipe = override(load_recipe("ssv1/vov3d_m_16"), {"optim.lr": "0.05"})
 
 from vov3d.recipe.checks import recipe_from_mapping, to_mapping
 from vov3d.recipe.keys import KeyHelp, recipe_keys, recipe_sections, value_text
-from vov3d.recipe.library import list_recipes, load_recipe, override, recipe_text, to_yaml, with_epochs
+from vov3d.recipe.library import check_start, list_recipes, load_recipe, override, recipe_text, to_yaml, with_epochs
 from vov3d.recipe.schema import (
     ClipSettings,
     ModelSettings,
@@ -29,6 +29,7 @@ __all__ = [
     "Reported",
     "TestSettings",
     "TrainSettings",
+    "check_start",
     "list_recipes",
     "load_recipe",
     "override",

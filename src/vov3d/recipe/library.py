@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import fnmatch
+import re
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
@@ -104,6 +105,21 @@ def with_epochs(recipe: Recipe, epochs: int) -> Recipe:
         "optim.step_epochs": str([start * scale for start in recipe.optim.step_epochs]),
     }
     return override(recipe, settings)
+
+
+def check_start(name: str, recipe: Recipe) -> None:
+    """See to it that a fine-tuning recipe of the package has weights to start from.
+
+    Args:
+        name: under which the recipe was loaded.
+        recipe: as it will be used.
+
+    Raises:
+        RecipeError: it would train from scratch; one line.
+    """
+    start = re.fullmatch(r"\w+/\w+_\d+_(\w+)", name)
+    if start and recipe.model.init is None:
+        raise RecipeError(f"recipe {name!r} starts from {start[1]} weights; give them as --model.init CHECKPOINT")
 
 
 def to_yaml(recipe: Recipe) -> str:
