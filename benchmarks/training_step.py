@@ -83,7 +83,8 @@ def main() -> None:
     machine = "-".join(environment["processor"].lower().split()[:3]) or "unknown"
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"training-step-{machine}-{date.today().isoformat()}.json"
-    path.write_text(json.dumps({"environment": environment, "rows": rows}, indent=1) + "\n")
+    machine_facts = {key: environment[key] for key in ("processor", "cores", "python", "torch", "vov3d", "commit")}
+    path.write_text(json.dumps({"machine": machine_facts, "rows": rows}, indent=1) + "\n")
     print(path)
 
 
