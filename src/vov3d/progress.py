@@ -65,7 +65,8 @@ class TrainingProgress:
         validation = "" if row.val_top1 is None else f"   val loss {row.val_loss:.3f}  top-1 {100 * row.val_top1:5.1f}%"
         self.console.print(
             f"epoch {row.epoch:3d}/{self.num_epochs}   train loss {row.train_loss:.3f}  top-1 "
-            f"{100 * row.train_top1:5.1f}%{validation}   {row.clips_per_second:.1f} clips/s  {row.seconds:.0f} s"
+            f"{100 * row.train_top1:5.1f}%{validation}   {row.clips_per_second:.1f} clips/s  {row.seconds:.0f} s",
+            soft_wrap=True,
         )
 
 
