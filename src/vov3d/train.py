@@ -9,15 +9,12 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import signal
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -41,6 +38,7 @@ from vov3d.distributed import ProcessGroup, process_group
 from vov3d.errors import DataError, RunFolderError, TrainingError
 from vov3d.evaluate import Metrics, score_videos, summarise
 from vov3d.inference import default_workers, threads_beside
+from vov3d.interrupts import interrupt_later
 from vov3d.optim import optimizer_tensors, recompute_norm_statistics, restore_optimizer
 from vov3d.progress import TrainingProgress
 from vov3d.run_folder import EpochRow, Position, ResumeState, RunFolder
@@ -196,7 +194,7 @@ class _Training:
         self.sampler.seek(epoch, first_step)
         try:
             for step, batch in enumerate(self.loader, start=first_step):
-                with _interrupt_later():
+                with interrupt_later():
                     self.between_steps = False
                     self._note_broken(batch)
                     self.tally += self._step(epoch, step, batch)
@@ -397,25 +395,3 @@ class _Training:
         if self.group.is_main:
             self.tally = torch.tensor(state.tally, dtype=torch.float64)
         log.info("resumed after epoch %d, step %d", self.position.epoch, self.position.step)
-
-
-@contextmanager
-def _interrupt_later() -> Iterator[None]:
-    """Hold Ctrl+C back until the block is done; a second one is not held back."""
-    usual, asked = signal.getsignal(signal.SIGINT), False
-    if not callable(usual) or threading.current_thread() is not threading.main_thread():
-        yield  # it is ignored, or not for this thread
-        return
-
-    def note(_number: int, _frame: FrameType | None) -> None:
-        nonlocal asked
-        asked = True
-        signal.signal(signal.SIGINT, usual)
-
-    signal.signal(signal.SIGINT, note)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, usual)
-    if asked:
-        raise KeyboardInterrupt
