@@ -39,13 +39,11 @@ class Checkpoint:
         tensors: the state dict.
         description: the JSON mapping of the header; empty for a published pickle.
         published: whether the names are those of the published code.
-        extra: what else a published pickle held (``epoch``, ``cfg``).
     """
 
     tensors: dict[str, Tensor]
     description: dict[str, JSON] = field(default_factory=dict)
     published: bool = False
-    extra: dict[str, JSON] = field(default_factory=dict)
 
 
 def as_json(value: object) -> JSON:
@@ -151,8 +149,7 @@ def _read_published(path: Path) -> Checkpoint:
         raise CheckpointError(
             f"checkpoint {str(path)!r} has no 'model_state' of tensors; its keys begin with {_first_keys(content)}"
         )
-    extra = {key: content[key] for key in ("epoch", "cfg") if isinstance(content.get(key), (int, str))}
-    return Checkpoint({str(name): tensor for name, tensor in state.items()}, published=True, extra=extra)
+    return Checkpoint({str(name): tensor for name, tensor in state.items()}, published=True)
 
 
 def _first_keys(mapping: Mapping[str, object]) -> str:
