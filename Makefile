@@ -6,10 +6,10 @@ DATA ?=
 OUT ?= runs/demo
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format clean
+.PHONY: help setup demo test test-slow check format clean
 
 help: ## say what there is
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 setup: $(VENV)/.installed ## make .venv with everything for development
 
@@ -25,6 +25,9 @@ demo: setup ## train on the built-in motion set, or with DATA=folder on your vid
 
 test: setup ## run the tests
 	$(BIN)/pytest --numprocesses 2 --dist loadfile
+
+test-slow: setup ## run the tests that take minutes: kills, fuzzing, several nodes
+	$(BIN)/pytest -m slow --numprocesses 2 --dist loadfile
 
 check: setup ## lint, types, imports
 	$(BIN)/ruff check .

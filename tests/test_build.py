@@ -12,13 +12,15 @@ from torch import Tensor
 
 import vov3d
 from tests.tiny import LABELS, tiny_recipe
-from vov3d.build import build_model, build_optimizer, build_views, describe, head_window, load_trained, renumbered
+from vov3d.build import build_model, build_optimizer, build_views, head_window
 from vov3d.checkpoint import write_checkpoint
 from vov3d.convert import convert
 from vov3d.data.sources import VideoIndex, VideoItem
+from vov3d.data.sources.renumber import renumbered
 from vov3d.errors import CheckpointError, DataError
 from vov3d.models import ClipClassifier, create_model
 from vov3d.recipe import load_recipe, override
+from vov3d.trained import describe, load_trained
 
 
 @pytest.fixture(scope="module")
@@ -57,10 +59,15 @@ def test_other_classes_start_a_fresh_classifier_and_say_so(
 ) -> None:
     file = run / "last.safetensors" if kind == "ours" else published
     torch.manual_seed(4)
-    model = vov3d.create_model("vov3d_m", num_classes=5, pretrained=str(file))
-    (told,) = (record for record in caplog.records if record.name == "vov3d")
+    with caplog.at_level(logging.INFO, logger="vov3d"):
+        model = vov3d.create_model("vov3d_m", num_classes=5, pretrained=str(file))
+    loaded, told = (record for record in caplog.records if record.name == "vov3d")
+    assert loaded.message == f"{file}: loaded 942 of the 944 tensors of the network"
     assert told.levelno == logging.WARNING
-    assert f"{file} classifies 3 classes, the new model 5: the classifier starts fresh, all 942 other" in told.message
+    assert told.message == (
+        f"{file}: not loaded: head.classifier.weight, head.classifier.bias (it classifies 3 classes, the network 5: "
+        "these start fresh)"
+    )
     assert loses(model, file) == ["head.classifier.weight", "head.classifier.bias"]
     torch.manual_seed(4)
     fresh = vov3d.create_model("vov3d_m", num_classes=5).state_dict()
@@ -92,7 +99,7 @@ def test_a_checkpoint_without_a_classifier_gives_its_features(
     assert create_model("vov3d_m", pretrained=file).num_classes == 0
     model = create_model("vov3d_m", num_classes=4, pretrained=file)
     assert loses(model, run / "last.safetensors") == ["head.classifier.weight", "head.classifier.bias"]
-    assert "classifies 0 classes, the new model 4" in caplog.text
+    assert "(it has no classifier, the network 4: these start fresh)" in caplog.text
     convert(file, tmp_path / "features.pyth")
     assert convert(tmp_path / "features.pyth", tmp_path / "again.safetensors").num_tensors == 942
     with pytest.raises(CheckpointError, match="has no classifier, only features"):
@@ -108,7 +115,7 @@ def test_another_network_does_not_fit(run: Path, published: Path) -> None:
         ):
             vov3d.create_model("vov3d_l", pretrained=file)
     with pytest.raises(CheckpointError, match="the state of a run, for --resume alone"):
-        vov3d.create_model("vov3d_m", pretrained=run / "resume.safetensors")
+        vov3d.create_model("vov3d_m", pretrained=run / "resume" / "epoch-000002-step-000000.safetensors")
 
 
 # ---- trained networks ------------------------------------------------------------------------------------------------

@@ -148,3 +148,47 @@ def test_frame_folders(tmp_path: Path) -> None:
 def test_unreadable_set(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="is empty; PATH may be"):
         check(tmp_path)
+
+
+def test_several_labels_count_in_each_class(tmp_path: Path) -> None:
+    labels = {
+        "0": ("a", "b"),
+        "1": ("a",),
+        "2": (),
+        "3": ("a",),
+        "4": ("b", "a"),
+        "5": ("a",),
+        "6": ("a",),
+        "7": ("a",),
+    }
+    for number in labels:
+        write_video(tmp_path / f"{number}.mp4", int(number))
+    shutil.copy(tmp_path / "0.mp4", tmp_path / "same.mp4")
+    shutil.copy(tmp_path / "1.mp4", tmp_path / "other.mp4")
+    labels |= {"same": ("b", "a"), "other": ("b", "a")}
+    rows = [f"{name}.mp4,{'|'.join(shown)},{'val' if name in '45' else 'train'}" for name, shown in labels.items()]
+    (tmp_path / "list.csv").write_text("path,labels,split\n" + "\n".join(rows) + "\n")
+    report = check(tmp_path / "list.csv")
+    assert report.multi_label
+    assert [(one.label, dict(one.num_videos)) for one in report.classes] == [
+        ("a", {"train": 7, "val": 2}),
+        ("b", {"train": 3, "val": 1}),
+    ]
+    assert [(one.num_videos, one.num_classes) for one in report.splits] == [(8, 2), (2, 2)]
+    assert report.imbalance == pytest.approx(7 / 3)
+    assert report.contradictory == (("1.mp4", "other.mp4"),)
+    assert report.duplicates == (("0.mp4", "same.mp4"), ("1.mp4", "other.mp4"))
+    assert "several labels a video: 1.3 on average, at most 2, 1 of 10 videos have none" in report.notes
+
+
+def test_a_sound_set_of_several_labels(tmp_path: Path) -> None:
+    for number in range(9):
+        write_video(tmp_path / f"{number}.mp4", number)
+    rows = [f"{number}.mp4,{'a' if number else 'a|b'},{'train' if number < 8 else 'val'}" for number in range(9)]
+    (tmp_path / "list.csv").write_text("path,labels,split\n" + "\n".join(rows) + "\n")
+    verdicts = check(tmp_path / "list.csv").verdicts
+    assert [one.text for one in verdicts] == [
+        "videos in train from 1 of 'b' to 8 of 'a'; add some of the rare classes, "
+        "and read the mAP, which counts every class alike",
+        "nothing stands in the way of a training, with --train.loss sigmoid",
+    ]

@@ -63,7 +63,7 @@ def test_the_description_comes_back(tmp_path: Path) -> None:
     assert {key: read.description[key] for key in told} == told
     assert not read.published
     with safe_open(tmp_path / "a.safetensors", framework="pt") as file:
-        assert set(file.metadata()) == {"format", "vov3d"}  # "format: pt" is what other readers look for
+        assert set(file.metadata()) == {"format", "vov3d", "digest"}  # "format: pt" is what other readers look for
 
 
 def test_what_json_cannot_hold_is_not_written(tmp_path: Path) -> None:

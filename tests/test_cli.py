@@ -64,7 +64,7 @@ def prints(capsys: Capture, *words: str) -> str:
 @pytest.mark.parametrize("words", [[], ["--help"], ["-h"], ["help"]])
 def test_overview_lists_every_verb(capsys: Capture, words: list[str]) -> None:
     text = prints(capsys, *words)
-    assert len(VERBS) == 11
+    assert len(VERBS) == 12
     for verb in VERBS.values():
         assert re.search(rf"^  {verb.name} +{re.escape(verb.help)}$", text, re.MULTILINE)
     assert "$ vov3d demo" in text
@@ -93,7 +93,7 @@ def test_help_of_a_verb_teaches(capsys: Capture, name: str) -> None:
 @pytest.mark.parametrize("name", VERBS)
 def test_every_flag_is_explained_and_every_example_parses(name: str) -> None:
     assert all(action.help for action in Parser(VERBS[name], [])._actions)
-    for path in ("ssv2", "kinetics", "motion", "runs/first"):
+    for path in ("ssv2", "kinetics", "motion", "packed", "runs/first"):
         Path(path).mkdir(parents=True, exist_ok=True)
     for path in ("runs/first/last.safetensors", "my.mp4", "vov3d_m_k400.pyth", "x3d_m.pyth"):
         Path(path).touch()
@@ -321,7 +321,7 @@ def test_the_console_script_and_the_module_are_main() -> None:
 
 METRICS = SimpleNamespace(
     top1=0.5, top5=1.0, macro_top1=0.5, chance=0.5, num_videos=4, num_classes=3, split="val", num_clips=2, num_crops=3,
-    crop=64, frame_order="given", missing=(), seconds=75.0,
+    crop=64, frame_order="given", missing=(), seconds=75.0, multi_label=False,
     per_class=(
         SimpleNamespace(label="[Something] up", num_videos=2, top1=1.0),
         SimpleNamespace(label="down", num_videos=2, top1=0.0),
@@ -329,9 +329,18 @@ METRICS = SimpleNamespace(
     ),
 )  # fmt: skip
 PREDICTIONS = [
-    SimpleNamespace(source="my.mp4", top=(("[a]", 0.9), ("b, c", 0.1)), num_frames=30, duration_seconds=1.0, error=None)
+    SimpleNamespace(
+        source="my.mp4",
+        top=(("[a]", 0.9), ("b, c", 0.1)),
+        num_frames=30,
+        duration_seconds=1.0,
+        error=None,
+        exclusive=True,
+    )
 ]
-BROKEN = SimpleNamespace(source="bad.mp4", top=(), num_frames=0, duration_seconds=0.0, error="no frames")
+BROKEN = SimpleNamespace(
+    source="bad.mp4", top=(), num_frames=0, duration_seconds=0.0, error="no frames", exclusive=True
+)
 
 
 @pytest.fixture
@@ -411,6 +420,32 @@ def test_evaluate_writes_beside_the_run(
     Path("run/recipe.yaml").touch()
     prints(capsys, *command)
     assert seen["out"] == Path("run") / folder
+
+
+def test_evaluate_with_several_labels_a_video(capsys: Capture, called: Callable[..., dict[str, object]]) -> None:
+    metrics = SimpleNamespace(**vars(METRICS))
+    metrics.multi_label, metrics.mean_average_precision, metrics.macro_top1, metrics.chance = True, 0.625, None, 0.21
+    metrics.per_class = (
+        SimpleNamespace(label="walk", num_videos=3, top1=None, average_precision=0.75),
+        SimpleNamespace(label="talk", num_videos=2, top1=None, average_precision=0.5),
+        SimpleNamespace(label="absent", num_videos=0, top1=None, average_precision=None),
+    )
+    called("vov3d.evaluate", "evaluate", SimpleNamespace(metrics=metrics, out=None))
+    text = prints(capsys, "evaluate", "run/best.safetensors", "--data", "videos")
+    assert "mAP          62.5 %  (chance about 21.0 %)\nhit at 1     50.0 %" in text
+    assert re.search(r"^weakest classes +videos +average precision %$", text, re.MULTILINE)
+    assert re.search(r"^talk +2 +50\.0\nwalk +3 +75\.0$", text, re.MULTILINE)
+    assert "top-1" not in text and "mean over classes" not in text
+
+
+def test_predict_says_that_probabilities_stand_alone(capsys: Capture, called: Callable[..., dict[str, object]]) -> None:
+    own = SimpleNamespace(**{**vars(PREDICTIONS[0]), "exclusive": False})
+    called("vov3d.predict", "predict", [BROKEN, own])
+    assert main(["predict", "run/best.safetensors", "videos"]) == 2
+    note = "The network was trained with several labels a video: each probability is that of its class alone.\n"
+    assert capsys.readouterr().out.endswith(note)
+    called("vov3d.predict", "predict", PREDICTIONS)
+    assert "alone" not in prints(capsys, "predict", "run/best.safetensors", "videos")
 
 
 def test_predict_in_every_form(capsys: Capture, called: Callable[..., dict[str, object]]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -21,35 +22,50 @@ from vov3d.distributed import ProcessGroup, process_group, resolve_device
 from vov3d.errors import ArgumentError
 from vov3d.evaluate import evaluate
 from vov3d.models import MODELS
-from vov3d.train import train
+from vov3d.train import Safety, train
 
 FROZEN = {"clip.crop": "48", "clip.short_side": "48,48", "train.epochs": "1", "train.accumulate": "2"}
 FROZEN |= {"model.dropout": "0", "train.precise_bn_batches": "0", "test.crop": "48"}
 """Frozen norms and no dropout: nothing but the clips counts. At 48 pixels no feature map is a single cell."""
 TRAILED = {"train.epochs": "1", "train.precise_bn_batches": "0"}
 PRECISE = {"train.epochs": "2", "train.precise_bn_batches": "2"}
+EXACT = {"train.precision": "float64", "clip.crop": "48", "clip.short_side": "48,48", "test.crop": "48"}
+EXACT |= {"model.dropout": "0", "train.epochs": "2", "train.evaluate_every_epochs": "2", "optim.lr": "0.05"}
+NORMS = {"frozen": "null", "of two processes": "4", "of one process": "2"}
+"""Six steps of four clips; what batch norm goes over, and its ``train.norm_clips``."""
 
 TWO = """
-import os, sys
+import os, signal, sys
 from pathlib import Path
 import torch
-from tests.test_distributed import FROZEN, PRECISE, TRAILED
+from tests.test_distributed import EXACT, FROZEN, NORMS, PRECISE, TRAILED
 from tests.test_train import interrupting
 from tests.tiny import FrozenNorms, small_network, tiny_recipe
+from vov3d.errors import TrainingError
 from vov3d.evaluate import evaluate
 from vov3d.models import MODELS
 from vov3d.progress import TrainingProgress
-from vov3d.train import train
+from vov3d.train import Safety, train
 
 torch.set_num_threads(1)
+signal.signal(signal.SIGINT, signal.default_int_handler)  # as it is for a person
 spoilt, videos, one_video, checkpoint, out = map(Path, sys.argv[1:])
 out = out / f"rank {os.environ['RANK']}"
 here = {"device": "cpu", "workers": 0}
 MODELS["vov3d_m"] = FrozenNorms
-train(tiny_recipe(FROZEN), spoilt, out / "frozen", quiet=True, **here)
+some = Safety(max_broken=0.5)
+train(tiny_recipe(FROZEN), spoilt, out / "frozen", safety=some, quiet=True, **here)
+for name, clips in NORMS.items():
+    MODELS["vov3d_m"] = FrozenNorms if name == "frozen" else small_network
+    recipe = tiny_recipe({**EXACT, "train.norm_clips": clips})
+    train(recipe, spoilt if name == "frozen" else videos, out / "exact" / name, safety=some, quiet=True, **here)
 MODELS["vov3d_m"] = small_network
 train(tiny_recipe(TRAILED), videos, out / "trailed", quiet=True, **here)
 train(tiny_recipe(PRECISE), videos, out / "precise", quiet=True, **here)
+try:
+    train(tiny_recipe({"optim.lr": "1e30"}), videos, out / "diverged", quiet=True, **here)
+except TrainingError as error:
+    (out.parent / f"diverged {os.environ['RANK']}.txt").write_text(str(error))
 for name, data in (("some", spoilt), ("one", one_video)):
     found = evaluate(checkpoint, data, out=out / name, allow_missing=True, **here)
     (out.parent / f"{name} {os.environ['RANK']}.txt").write_text(repr(found.metrics.confusion))
@@ -122,7 +138,8 @@ def two(
 
 def test_the_first_process_alone_writes(two: Path) -> None:
     assert {entry.name for entry in two.iterdir() if entry.is_dir()} == {"rank 0", "resumed"}
-    assert {entry.name for entry in (two / "rank 0").iterdir()} == {"frozen", "trailed", "precise", "some", "one"}
+    names = {"frozen", "exact", "trailed", "precise", "diverged", "some", "one"}
+    assert {entry.name for entry in (two / "rank 0").iterdir()} == names
     assert len(read_rows(two / "rank 0" / "precise" / "log.csv")) == 2
 
 
@@ -130,7 +147,8 @@ def test_two_processes_take_the_steps_of_one(
     two: Path, spoilt: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(MODELS, "vov3d_m", FrozenNorms)  # type: ignore[arg-type]
-    train(tiny_recipe(FROZEN), spoilt, tmp_path / "one", device="cpu", workers=0, quiet=True)
+    some = Safety(max_broken=0.5)
+    train(tiny_recipe(FROZEN), spoilt, tmp_path / "one", safety=some, device="cpu", workers=0, quiet=True)
     ours = read_checkpoint(two / "rank 0" / "frozen" / "last.safetensors").tensors
     theirs = read_checkpoint(tmp_path / "one" / "last.safetensors").tensors
     torch.manual_seed(0)
@@ -148,6 +166,26 @@ def test_two_processes_take_the_steps_of_one(
     assert files[0].read_text() == files[1].read_text()
 
 
+@pytest.mark.parametrize("name", NORMS)
+def test_six_steps_of_two_processes_are_those_of_one(
+    two: Path, videos: Path, spoilt: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Batch norm goes over the clips of both or of each; running statistics and log agree as well."""
+    monkeypatch.setitem(MODELS, "vov3d_m", FrozenNorms if name == "frozen" else small_network)  # type: ignore[arg-type]
+    data, recipe = spoilt if name == "frozen" else videos, tiny_recipe({**EXACT, "train.norm_clips": NORMS[name]})
+    some = Safety(max_broken=0.5)
+    train(recipe, data, tmp_path / "one", safety=some, device="cpu", workers=0, quiet=True)
+    ours = read_checkpoint(two / "rank 0" / "exact" / name / "last.safetensors").tensors
+    theirs = read_checkpoint(tmp_path / "one" / "last.safetensors").tensors
+    assert {tensor.dtype for tensor in theirs.values()} == {torch.float64, torch.int64}
+    torch.manual_seed(0)
+    begun = (FrozenNorms if name == "frozen" else small_network)(3).state_dict()
+    assert max(float((theirs[key] - begun[key]).abs().max()) for key in theirs) > 1e-2
+    assert max(float((ours[key] - theirs[key]).abs().max()) for key in theirs) < 1e-9
+    logs = [read_rows(out / "log.csv") for out in (two / "rank 0" / "exact" / name, tmp_path / "one")]
+    assert [row["train_loss"] for row in logs[0]] == [row["train_loss"] for row in logs[1]]
+
+
 @pytest.mark.parametrize("name", ["trailed", "precise"])
 def test_the_checkpoint_is_the_network_that_both_validated(
     two: Path, videos: Path, name: str, monkeypatch: pytest.MonkeyPatch
@@ -158,6 +196,14 @@ def test_the_checkpoint_is_the_network_that_both_validated(
     found = evaluate(file, videos, clips=1, crops=1, device="cpu", workers=0).metrics
     assert found.loss == pytest.approx(float(last["val_loss"]), rel=1e-4)
     assert found.top1 == pytest.approx(float(last["val_top1"]), rel=1e-4)
+
+
+def test_a_loss_that_is_no_number_ends_both_processes_in_the_same_line(two: Path) -> None:
+    first, second = ((two / f"diverged {rank}.txt").read_text() for rank in (0, 1))
+    assert first == second
+    assert re.match(
+        r"epoch \d, step \d: the loss is (nan|inf); the last good checkpoint stays\. Lower --optim.lr", first
+    )
 
 
 def test_an_interrupted_run_of_two_goes_on(two: Path) -> None:
@@ -196,7 +242,7 @@ def test_one_process_is_a_group_of_its_own(monkeypatch: pytest.MonkeyPatch) -> N
         assert group == ProcessGroup(0, 1, torch.device("cpu"))
         assert group.is_main
         assert group.gather([1, 2]) == [1, 2]
-        assert group.mean(torch.tensor(3.0)) == group.sum(torch.tensor(3.0)) == 3
+        assert group.sum(torch.tensor(3.0)) == group.largest(3) == group.from_main(lambda: 3) == 3
         model = torch.nn.Linear(1, 1)
         assert group.wrap(model) is model
         group.wait()

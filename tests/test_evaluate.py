@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import json
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from tests.test_metrics import steps_of_the_curve
 from tests.tiny import LABELS, NUM_VAL, break_video, read_rows, tiny_recipe, write_filled, write_video
-from vov3d.build import load_trained
+from vov3d.build import build_views
 from vov3d.checkpoint import read_checkpoint, write_checkpoint
 from vov3d.data.dataset import FrameOrder
 from vov3d.data.sampling import segment_clips
+from vov3d.data.sources import read_index
 from vov3d.data.video import open_video
+from vov3d.distributed import Item, ProcessGroup
 from vov3d.errors import CheckpointError, DataError, DecodeError
-from vov3d.evaluate import Evaluation, evaluate
+from vov3d.evaluate import Evaluation, evaluate, score_videos
+from vov3d.trained import load_trained
 
 pytestmark = pytest.mark.usefixtures("small")
 
@@ -34,7 +42,19 @@ def probs_by_name(evaluation: Evaluation) -> dict[str, list[float]]:
     }
 
 
-def by_hand(checkpoint: Path, video: Path, *, num_clips: int, crop: int, order: slice = slice(None)) -> torch.Tensor:
+def softmax(logits: torch.Tensor) -> torch.Tensor:
+    return logits.softmax(-1)
+
+
+def by_hand(
+    checkpoint: Path,
+    video: Path,
+    *,
+    num_clips: int,
+    crop: int,
+    order: slice = slice(None),
+    activation: Callable[[torch.Tensor], torch.Tensor] = softmax,
+) -> torch.Tensor:
     """The plain loop: three square crops of each clip, softmax at every 32-pixel cell, the mean of it all."""
     model = load_trained(checkpoint).model
     probs = []
@@ -47,7 +67,7 @@ def by_hand(checkpoint: Path, video: Path, *, num_clips: int, crop: int, order: 
                 for row in range(features.shape[3]):
                     for column in range(features.shape[4]):
                         cell = features[..., row : row + 1, column : column + 1]
-                        probs.append(model.head(cell).double().softmax(-1)[0])
+                        probs.append(activation(model.head(cell).double())[0])
     return torch.stack(probs).mean(0)
 
 
@@ -172,8 +192,9 @@ def test_the_classes_of_a_published_file_take_the_names_of_the_data_set(
 
 
 def test_the_state_of_a_run_is_no_checkpoint(run: Path, videos: Path) -> None:
-    with pytest.raises(CheckpointError, match=r"the state of a run, for --resume alone.*best.safetensors, last"):
-        evaluate_here(run / "resume.safetensors", videos)
+    state = next((run / "resume").glob("*.safetensors"))
+    with pytest.raises(CheckpointError, match="the state of a run, for --resume alone"):
+        evaluate_here(state, videos)
 
 
 # ---- videos that cannot be decoded -----------------------------------------------------------------------------------
@@ -202,6 +223,46 @@ def test_a_split_of_nothing_but_broken_videos_is_an_error(checkpoint: Path, own_
         evaluate_here(checkpoint, own_videos, allow_missing=True)
 
 
+@dataclass(frozen=True)
+class TwoThreads(ProcessGroup):
+    """Two threads in place of two processes; one that waits for the other in vain fails."""
+
+    meeting: threading.Barrier = field(default_factory=lambda: threading.Barrier(2, timeout=60))
+    brought: dict[tuple[int, int], list[object]] = field(default_factory=dict)
+
+    def gather(self, items: list[Item]) -> list[Item]:
+        number = sum(rank == self.rank for rank, _ in self.brought)
+        self.brought[self.rank, number] = list(items)
+        self.meeting.wait()
+        return [item for rank in (0, 1) for item in self.brought[rank, number]]  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("spoilt", [("dark/1.mp4",), ("moving/1.mp4", "dark/1.mp4", "light/0.mp4"), ()])
+def test_every_process_hears_of_a_video_that_one_cannot_decode(
+    checkpoint: Path, own_videos: Path, spoilt: tuple[str, ...]
+) -> None:
+    """Rank 0 has the videos 0, 2 and 4, rank 1 the others; of several broken ones all name the first."""
+    broken = [break_video(own_videos / "val" / name) for name in spoilt]
+    first = TwoThreads(0, 2, torch.device("cpu"))
+    second = TwoThreads(1, 2, torch.device("cpu"), first.meeting, first.brought)
+    trained = [load_trained(checkpoint) for _ in range(2)]
+    views = build_views(trained[0].recipe, read_index(own_videos), "val", num_clips=1, num_crops=1)
+
+    def told(group: TwoThreads) -> Path | int:
+        model = trained[group.rank].model.train()
+        try:
+            scores, _ = score_videos(model, views, group, window=None, workers=0, allow_missing=False)
+        except DecodeError as error:
+            return error.path
+        finally:
+            assert model.training  # its mode is restored whatever happens
+        return len(scores)
+
+    with ThreadPoolExecutor(2) as pool:
+        found = list(pool.map(told, (first, second)))
+    assert found == [min(broken, default=6)] * 2
+
+
 # ---- files -----------------------------------------------------------------------------------------------------------
 
 
@@ -215,8 +276,10 @@ def test_the_files_agree_with_each_other(checkpoint: Path, own_videos: Path, tmp
     assert set(metrics) == {
         *("checkpoint", "data", "split", "num_videos", "num_classes", "top1", "top5", "macro_top1", "loss"),
         *("num_clips", "num_crops", "crop", "frame_order", "labels", "per_class", "confusion", "missing"),
-        *("chance", "seconds"),
+        *("chance", "seconds", "multi_label", "mean_average_precision"),
     }
+    assert (metrics["multi_label"], metrics["mean_average_precision"]) == (False, None)
+    assert (found.metrics.headline, found.metrics.headline_name) == (metrics["top1"], "top-1")
     assert (metrics["checkpoint"], metrics["data"], metrics["split"]) == (str(checkpoint), str(own_videos), "val")
     assert (metrics["num_videos"], metrics["num_classes"], metrics["chance"]) == (7, 3, pytest.approx(1 / 3))
     assert (metrics["num_clips"], metrics["num_crops"], metrics["frame_order"]) == (2, 1, "given")
@@ -250,3 +313,100 @@ def test_nothing_is_written_unless_asked_for(checkpoint: Path, videos: Path, tmp
     before = sorted(videos.rglob("*"))
     assert evaluate_here(checkpoint, videos).out is None
     assert sorted(videos.rglob("*")) == before
+
+
+# ---- several labels a video ------------------------------------------------------------------------------------------
+
+SEVERAL = {
+    "val/dark/0.mp4": ("dark",),
+    "val/dark/1.mp4": (),
+    "val/light/0.mp4": ("light",),
+    "val/light/1.mp4": ("light", "moving"),
+    "val/moving/0.mp4": ("dark", "moving"),
+    "val/moving/1.mp4": ("dark", "light", "moving"),
+}
+
+
+@pytest.fixture
+def several(videos: Path, tmp_path: Path) -> Path:
+    """A list that gives the videos any number of labels; its classes are not in the order of the network's."""
+    rows = [f"{videos / name},{'|'.join(labels)},val" for name, labels in SEVERAL.items()]
+    rows += [f"{videos / 'train' / label / '0.mp4'},{label},train" for label in LABELS]
+    file = tmp_path / "several.csv"
+    file.write_text("path,labels,split\n" + "\n".join(rows) + "\n")
+    return file
+
+
+@pytest.fixture
+def sigmoid(tmp_path: Path) -> Path:
+    """A checkpoint for several labels a video, with the classes in an order of its own."""
+    recipe = tiny_recipe({"train.loss": "sigmoid", "test.window": "published"})
+    return write_filled(tmp_path / "sigmoid.safetensors", recipe, ("moving", "dark", "light"))
+
+
+def test_several_labels_from_data_to_files(sigmoid: Path, several: Path, videos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "evaluation"
+    found = evaluate_here(sigmoid, several, clips=2, crops=3, crop=64, out=out)
+    labels = found.metrics.labels
+    assert labels == ("moving", "dark", "light")
+    truth = np.array([[label in SEVERAL[name] for label in labels] for name in SEVERAL])
+    assert [str(one.item.path) for one in found.scores] == [str(videos / name) for name in SEVERAL]
+    assert [sorted(labels[label] for label in one.item.classes) for one in found.scores] == [
+        *map(list, SEVERAL.values())
+    ]
+    for one in found.scores[::5]:
+        expected = by_hand(sigmoid, one.item.path, num_clips=2, crop=64, activation=torch.sigmoid)
+        torch.testing.assert_close(one.probs, expected, rtol=1e-4, atol=1e-5)
+
+    probs = torch.stack([one.probs for one in found.scores]).numpy()
+    precisions = [steps_of_the_curve(probs[:, k], truth[:, k]) for k in range(3)]
+    metrics = json.loads((out / "metrics.json").read_text(encoding="utf-8"))
+    assert metrics["multi_label"] is True
+    assert metrics["mean_average_precision"] == pytest.approx(sum(precisions) / 3) == found.metrics.headline
+    assert found.metrics.headline_name == "mAP"
+    assert (metrics["confusion"], metrics["macro_top1"], metrics["num_videos"]) == ([], None, 6)
+    hits = truth[np.arange(6), probs.argmax(1)]
+    assert metrics["top1"] == pytest.approx(hits.sum() / 5)  # one video has no label
+    crossed = np.where(truth, np.log(probs), np.log(1 - probs))
+    assert metrics["loss"] == pytest.approx(-crossed.mean())
+
+    assert {file.name for file in out.iterdir()} == {"metrics.json", "predictions.csv", "per_class.csv"}
+    classes = read_rows(out / "per_class.csv")
+    assert [(row["label"], int(row["num_videos"])) for row in classes] == [("moving", 3), ("dark", 3), ("light", 3)]
+    assert [float(row["average_precision"]) for row in classes] == pytest.approx(precisions, abs=1e-4)
+    rows = read_rows(out / "predictions.csv")
+    for row, prob, true, hit in zip(rows, probs, SEVERAL.values(), hits, strict=True):
+        assert sorted(row["labels"].split("|")) == sorted(true or [""])
+        assert (row["predicted"], row["correct"]) == (labels[prob.argmax()], str(hit).lower())
+        assert float(row["probability"]) == pytest.approx(prob.max(), abs=1e-4)
+        assert row["found"] == "|".join(label for label, value in zip(labels, prob, strict=True) if value >= 0.5)
+
+
+def test_a_network_that_knows_one_label_a_video_is_not_tested_on_several(checkpoint: Path, several: Path) -> None:
+    with pytest.raises(DataError, match=r"several labels a video, and train\.loss softmax knows one; .*sigmoid"):
+        evaluate_here(checkpoint, several)
+
+
+def test_a_network_of_own_probabilities_may_be_tested_on_one_label_a_video(sigmoid: Path, videos: Path) -> None:
+    found = evaluate_here(sigmoid, videos)
+    probs = torch.stack([one.probs for one in found.scores])
+    assert found.metrics.multi_label is False and sum(map(sum, found.metrics.confusion)) == 6
+    truth = torch.tensor([one.item.label for one in found.scores])
+    assert found.metrics.top1 == float((probs.argmax(1) == truth).double().mean())
+    loss = torch.nn.functional.binary_cross_entropy(probs, torch.nn.functional.one_hot(truth, 3).double())
+    assert found.metrics.loss == pytest.approx(float(loss))
+
+
+# ---- data for a test alone -------------------------------------------------------------------------------------------
+
+
+def test_a_test_needs_no_training_videos(checkpoint: Path, videos: Path, tmp_path: Path) -> None:
+    """One class alone, in a split of its own."""
+    alone = tmp_path / "alone"
+    (alone / "test").mkdir(parents=True)
+    (alone / "test" / "moving").symlink_to(videos / "val" / "moving")
+    found = evaluate_here(checkpoint, alone, split="test").metrics
+    assert (found.num_videos, [one.num_videos for one in found.per_class]) == (2, [0, 0, 2])
+    assert found.per_class[2] == evaluate_here(checkpoint, videos).metrics.per_class[2]
+    with pytest.raises(DataError, match=r"no videos in the split 'val'; it has test \(2 videos\)"):
+        evaluate_here(checkpoint, alone)

@@ -50,7 +50,7 @@ def test_an_unknown_name_is_told_the_nearest(run: Path) -> None:
     with pytest.raises(ArgumentError, match="unknown model 'vov3dm'; did you mean 'vov3d_m'"):
         info("vov3dm")
     with pytest.raises(CheckpointError, match="is the state of a run"):
-        info(run / "resume.safetensors")
+        info(run / "resume" / "epoch-000002-step-000000.safetensors")
 
 
 @pytest.mark.parametrize(("frames", "crop"), [(0, 64), (4, 31)])

@@ -12,7 +12,7 @@ from pathlib import Path
 import av
 import pytest
 
-from tests.tiny import LABELS, break_video, write_video
+from tests.tiny import LABELS, break_video, tiny_recipe, write_filled, write_video
 from vov3d.errors import ArgumentError, CheckpointError, DataError, DecodeError
 from vov3d.evaluate import evaluate
 from vov3d.predict import Prediction, find_videos, load, predict
@@ -157,3 +157,19 @@ def test_a_source_that_is_not_there_is_an_error(checkpoint: Path, folder: Path, 
 def test_a_video_that_may_not_be_read_is_reported(checkpoint: Path, folder: Path) -> None:
     (folder / "b dark.mp4").chmod(0)
     assert predict_here(checkpoint, folder)[1].error == "Permission denied"
+
+
+def test_with_several_labels_each_class_has_its_own_probability(videos: Path, tmp_path: Path) -> None:
+    several = write_filled(tmp_path / "several.safetensors", tiny_recipe({"train.loss": "sigmoid"}))
+    found = evaluate(several, videos, device="cpu", workers=0)
+    said = predict_here(several, [one.item.path for one in found.scores])
+    for one, truth in zip(said, found.scores, strict=True):
+        assert dict(one.top) == pytest.approx(dict(zip(LABELS, truth.probs.tolist(), strict=True)), abs=1e-6)
+        assert one.top == tuple(sorted(one.top, key=lambda entry: -entry[1]))
+        assert one.exclusive is False
+    sums = [sum(value for _, value in one.top) for one in said]
+    assert min(sums) < 0.98 and max(sums) > 1.02
+
+
+def test_with_one_label_the_probabilities_exclude_each_other(checkpoint: Path, videos: Path) -> None:
+    assert predict_here(checkpoint, videos / "val" / "dark" / "0.mp4")[0].exclusive is True

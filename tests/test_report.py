@@ -20,7 +20,7 @@ from PIL import Image
 
 from vov3d.checkpoint import write_checkpoint
 from vov3d.errors import DataError
-from vov3d.metrics import Scores, score
+from vov3d.metrics import Scores, score, score_multi_label
 from vov3d.recipe import recipe_from_mapping, to_yaml
 from vov3d.report import report
 from vov3d.report.examples import choose_examples
@@ -137,6 +137,70 @@ def text(page: str) -> str:
 
 def sections(page: str) -> list[str]:
     return re.findall(r'<section id="([a-z-]+)"', page)
+
+
+def write_several(folder: Path, data: Path, order: str, probs: np.ndarray, targets: np.ndarray) -> Scores:
+    """Write an evaluation of several labels a video."""
+    folder.mkdir(parents=True)
+    scores = score_multi_label(probs, targets, LABELS)
+    about = {"checkpoint": "best.safetensors", "data": str(data), "split": "val", "loss": 0.5, "seconds": 2.0}
+    views = {"num_clips": 2, "num_crops": 3, "crop": 128, "frame_order": order}
+    (folder / "metrics.json").write_text(json.dumps({**about, **asdict(scores), **views, "missing": []}))
+    rows = ["name,path,labels,predicted,probability,correct,found"]
+    for index, (prob, target) in enumerate(zip(probs, targets, strict=True)):
+        best = int(prob.argmax())
+        shown = "|".join(label for label, there in zip(LABELS, target, strict=True) if there)
+        rows.append(f"v{index}.mp4,v{index}.mp4,{shown},{LABELS[best]},{prob[best]:.4f},{bool(target[best])},")
+    (folder / "predictions.csv").write_text("\n".join(rows) + "\n")
+    return scores
+
+
+def test_the_page_of_several_labels_a_video(tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    targets = (rng.random((40, 6)) < 0.4).astype(int)
+    targets[0], targets[:, 5] = 0, 0
+    probs = 0.2 + 0.5 * targets + 0.25 * rng.random((40, 6))
+    probs[:20] = probs[:20, ::-1]
+    folder = tmp_path / "run"
+    given = write_several(folder / "evaluation", tmp_path, "given", probs, targets)
+    shuffled = write_several(folder / "evaluation-shuffled", tmp_path, "shuffled", rng.random((40, 6)), targets)
+    (folder / "log.csv").write_text(
+        "epoch,train_loss,train_top1,val_loss,val_top1,val_map\n1,0.7,0.5,0.6,0.9,0.25\n2,0.6,0.6,0.5,0.8,0.75\n"
+    )
+    page = read(report(folder))
+    assert sections(page) == ["time", "examples", "classes", "learning", "origin"]
+    shown = text(page)
+    assert given.mean_average_precision is not None and shuffled.mean_average_precision is not None
+    precision, control = (f"{100 * one.mean_average_precision:.1f}%" for one in (given, shuffled))  # type: ignore[operator]
+    for expected in (
+        f"mean average precision {precision} mean of the classes hit at 1 {100 * given.top1:.1f}%",
+        f"chance {100 * given.chance:.1f}% about; 6 classes",
+        f"the mean average precision is {precision}, {control} with the frames of each clip in random order",
+        "Average precision by class",
+        "Best validation mAP: 75.0% in epoch 2.",
+        "Mean average precision by epoch",
+        "Hit at 1 by epoch",
+    ):
+        assert expected in shown, expected
+    for absent in ("Confusion", "Most often mistaken", "top-1", "Top-1", "macro", "95% interval"):
+        assert absent not in shown, absent
+    for one in given.per_class[:5]:
+        assert f"{100 * (one.average_precision or 0):.1f}%" in shown
+        assert f"{one.num_videos} videos" in shown
+    captions = re.findall(r"<figcaption>.*?</figcaption>", page.split('id="examples"')[1], re.DOTALL)
+    assert len(captions) == 8
+    assert 0 < sum("✕" in caption for caption in captions) < 8
+    for caption in map(text, captions):
+        number = int(re.search(r"· v(\d+)\.mp4", caption)[1])  # type: ignore[index]
+        truth = [label for label, there in zip(LABELS, targets[number], strict=True) if there]
+        assert number != 0
+        assert (f"in truth {', '.join(truth)} ·" in caption) or re.match(rf"✓ {truth[0]} [0-9.]+% ·", caption)
+        assert ("in truth" in caption) == ("✕" in caption or len(truth) > 1)
+
+
+def test_the_page_of_several_labels_before_any_test(tmp_path: Path) -> None:
+    (tmp_path / "log.csv").write_text("epoch,train_loss,train_top1,val_loss,val_top1,val_map\n1,0.7,0.5,0.6,0.9,0.25\n")
+    assert "mean average precision 25.0% best validation, epoch 1" in text(read(report(tmp_path)))
 
 
 def test_the_page_of_a_whole_run(run: Path) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
+import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,22 +17,30 @@ import torch
 
 from tests.tiny import LABELS, FrozenNorms, break_video, calling_back, read_rows, small_network, tiny_recipe
 from vov3d.checkpoint import read_checkpoint
+from vov3d.cli import main
 from vov3d.errors import CheckpointError, DataError, RecipeError, RunFolderError, TrainingError
 from vov3d.evaluate import evaluate
-from vov3d.models import MODELS
+from vov3d.models import MODELS, VoV3D
 from vov3d.progress import TrainingProgress
 from vov3d.recipe import load_recipe, to_mapping, to_yaml
-from vov3d.run_folder import Position, RunFolder
-from vov3d.train import TrainResult, train
+from vov3d.resume import Position
+from vov3d.run_folder import RunFolder
+from vov3d.train import Resume, Safety, TrainResult, train
 
 TIMES = ("clips_per_second", "seconds")
 
 
 def train_here(
-    data: Path, out: Path, settings: dict[str, str] | None = None, *, workers: int = 0, resume: bool = False
+    data: Path,
+    out: Path,
+    settings: dict[str, str] | None = None,
+    *,
+    workers: int = 0,
+    resume: Resume = False,
+    safety: Safety | None = None,
 ) -> TrainResult:
     recipe = tiny_recipe(settings)
-    return train(recipe, data, out, device="cpu", workers=workers, resume=resume, quiet=True)
+    return train(recipe, data, out, device="cpu", workers=workers, resume=resume, safety=safety, quiet=True)
 
 
 def log_of(out: Path) -> list[dict[str, str]]:
@@ -62,8 +72,11 @@ def test_a_run_folder_holds_these_files(run: Path) -> None:
         "log.csv",
         "last.safetensors",
         "best.safetensors",
-        "resume.safetensors",
+        "resume",
     }
+    assert [file.name for file in RunFolder(run).states.files()] == [
+        f"epoch-{epoch:06d}-step-{step:06d}.safetensors" for epoch, step in ((2, 0), (1, 3), (1, 0))
+    ]
     assert load_recipe(run / "recipe.yaml") == tiny_recipe()
     environment = json.loads((run / "environment.json").read_text())
     assert {"vov3d", "commit", "python", "torch", "packages", "command", "started", "cores"} <= set(environment)
@@ -74,7 +87,7 @@ def test_the_log_has_a_row_for_each_epoch(run: Path) -> None:
     rows = read_rows(run / "log.csv")
     assert list(rows[0]) == [
         *("epoch", "step", "lr", "train_loss", "train_top1", "val_loss", "val_top1", "val_top5"),
-        *("clips_per_second", "seconds", "quarantined"),
+        *("clips_per_second", "seconds", "quarantined", "val_map"),
     ]
     assert [(row["epoch"], row["step"]) for row in rows] == [("1", "3"), ("2", "6")]
     assert all(0 <= float(row["val_top1"]) <= float(row["val_top5"]) == 1 for row in rows)
@@ -187,6 +200,14 @@ def test_training_starts_from_a_checkpoint(run: Path, videos: Path, tmp_path: Pa
     assert not (tmp_path / "nowhere").exists()
 
 
+@pytest.fixture(autouse=True)
+def _ctrl_c_is_heard() -> Iterator[None]:
+    """As it is for a person, and not for what a shell starts in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 # ---- interrupted and resumed -----------------------------------------------------------------------------------------
 
 LONGER = {"train.epochs": "3", "train.label_smoothing": "0.1"}  # dropout is 0.5, and 2 batches of precise norm
@@ -215,34 +236,40 @@ def whole(spoilt: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def interrupting(place: tuple[int, int]) -> Callable[..., None]:
-    """A progress bar's `advance` that the user interrupts after this epoch and step, both counted from 0."""
+    """A progress bar's `advance` in which the user interrupts, after this epoch and step, both counted from 0."""
 
     def advance(self: TrainingProgress, epoch: int, step: int, *, loss: float, clips_per_second: float) -> None:
         if (epoch, step) == place:
-            raise KeyboardInterrupt
+            os.kill(os.getpid(), signal.SIGINT)
 
     return advance
 
 
 @pytest.mark.usefixtures("small")
 @pytest.mark.parametrize(
-    ("place", "workers"),
+    ("place", "stands", "workers"),
     [
-        pytest.param((0, 0), 0, id="after the first step"),
-        pytest.param((1, 1), 0, id="within an epoch"),
-        pytest.param((1, 0), 1, id="within an epoch, one worker"),
-        pytest.param((1, 2), 0, id="between the last step of an epoch and its validation"),
+        pytest.param((0, 0), (0, 2), 0, id="after the first step"),
+        pytest.param((1, 0), (1, 2), 1, id="within an epoch, one worker"),
+        pytest.param((1, 1), (1, 3), 0, id="in the last step of an epoch"),
+        pytest.param((1, 2), (1, 3), 0, id="between the last step of an epoch and its validation"),
     ],
 )
 def test_a_run_that_was_interrupted_is_the_run_that_was_not(
-    spoilt: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: tuple[int, int], workers: int
+    spoilt: Path,
+    whole: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    place: tuple[int, int],
+    stands: tuple[int, int],
+    workers: int,
 ) -> None:
     out = tmp_path / "run"
     with monkeypatch.context() as patch:
         patch.setattr(TrainingProgress, "advance", interrupting(place))
         with pytest.raises(KeyboardInterrupt):
             train_here(spoilt, out, LONGER, workers=workers)
-    assert RunFolder(out).load_resume().position == Position(place[0], place[1] + 1)
+    assert RunFolder(out).states.load().position == Position(*stands)
     result = train_here(spoilt, out, LONGER, workers=workers, resume=True)
     assert_same_run(out, whole)
     assert result.quarantined == 1
@@ -261,7 +288,7 @@ def test_other_optimisers_and_the_loss_scale_go_on_too(
             train_here(videos, tmp_path / "run", settings)
     train_here(videos, tmp_path / "run", settings, resume=True)
     assert_same_run(tmp_path / "run", tmp_path / "whole")
-    states = [RunFolder(tmp_path / name).load_resume() for name in ("run", "whole")]
+    states = [RunFolder(tmp_path / name).states.load() for name in ("run", "whole")]
     assert states[0].loss_scale == states[1].loss_scale
     assert states[0].loss_scale["_growth_tracker"] == 3
 
@@ -271,9 +298,9 @@ def test_an_interruption_at_the_border_of_two_epochs_takes_nothing_away(
     spoilt: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def epoch(self: TrainingProgress, row: object) -> None:
-        if len(lines := [*seen, row]) == 2:
-            raise KeyboardInterrupt
-        seen[:] = lines
+        seen.append(row)
+        if len(seen) == 2:
+            os.kill(os.getpid(), signal.SIGINT)
 
     seen: list[object] = []
     with monkeypatch.context() as patch:
@@ -295,7 +322,7 @@ def test_ctrl_c_in_the_midst_of_a_step_waits_for_its_end(
         with pytest.raises(KeyboardInterrupt):
             train_here(spoilt, tmp_path / "run", LONGER)
         assert signal.getsignal(signal.SIGINT) is before
-        assert RunFolder(tmp_path / "run").load_resume().position == Position(1, 2)
+        assert RunFolder(tmp_path / "run").states.load().position == Position(1, 3)
         patch.setitem(MODELS, "vov3d_m", small_network)  # type: ignore[arg-type]
         train_here(spoilt, tmp_path / "run", LONGER, resume=True)
     assert_same_run(tmp_path / "run", whole)
@@ -312,7 +339,7 @@ def test_a_second_ctrl_c_does_not_wait_and_saves_no_half_step(
     monkeypatch.setitem(MODELS, "vov3d_m", calling_back(2, twice))  # type: ignore[arg-type]
     with pytest.raises(KeyboardInterrupt):
         train_here(videos, tmp_path / "run")
-    assert not (tmp_path / "run" / "resume.safetensors").exists()
+    assert not RunFolder(tmp_path / "run").states.files()
 
 
 KILLED = """
@@ -343,16 +370,16 @@ def test_a_run_that_was_killed_goes_on_from_its_last_checkpoint(spoilt: Path, wh
     )
     assert done.returncode == -signal.SIGKILL, done.stderr
     assert [row["epoch"] for row in read_rows(out / "log.csv")] == ["1", "2"]
-    assert not list(out.glob(".*"))
+    assert not list(out.glob("**/.*"))
     train_here(spoilt, out, LONGER, resume=True)
     assert_same_run(out, whole)
 
 
 @pytest.mark.usefixtures("small")
 def test_a_finished_run_that_is_resumed_stays_as_it_is(spoilt: Path, whole: Path) -> None:
-    before = {file.name: file.read_bytes() for file in whole.glob("*.safetensors")}
+    before = {file.name: file.read_bytes() for file in whole.glob("**/*.safetensors")}
     result = train_here(spoilt, whole, LONGER, resume=True)
-    assert {file.name: file.read_bytes() for file in whole.glob("*.safetensors")} == before
+    assert {file.name: file.read_bytes() for file in whole.glob("**/*.safetensors")} == before
     assert result.last_top1 == pytest.approx(float(log_of(whole)[-1]["val_top1"]), abs=1e-5)
 
 
@@ -364,14 +391,14 @@ def test_a_folder_with_a_run_is_not_overwritten(run: Path, videos: Path) -> None
 
 
 def test_there_must_be_something_to_resume(videos: Path, tmp_path: Path) -> None:
-    with pytest.raises(RunFolderError, match=r"nothing to resume in .*it has no resume\.safetensors"):
+    with pytest.raises(RunFolderError, match=r"nothing to resume in .*it has no resume/\*\.safetensors"):
         train_here(videos, tmp_path / "run", resume=True)
     assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.usefixtures("small")
 def test_a_run_goes_on_with_its_own_recipe_and_data_alone(whole: Path, spoilt: Path, own_videos: Path) -> None:
-    before = {file.name: file.read_bytes() for file in whole.iterdir() if file.is_file()}
+    before = {file.name: file.read_bytes() for file in whole.rglob("*") if file.is_file()}
     with pytest.raises(RunFolderError, match="begun with another recipe"):
         train_here(spoilt, whole, {**LONGER, "optim.lr": "0.02"}, resume=True)
     dark, moving = own_videos / "train" / "dark", own_videos / "train" / "moving"
@@ -381,7 +408,127 @@ def test_a_run_goes_on_with_its_own_recipe_and_data_alone(whole: Path, spoilt: P
     (moving / "4.mp4").unlink()
     with pytest.raises(RunFolderError, match="begun with other training videos than the 11 in 3 classes"):
         train_here(own_videos, whole, LONGER, resume=True)
-    assert {file.name: file.read_bytes() for file in whole.iterdir() if file.is_file()} == before
+    assert {file.name: file.read_bytes() for file in whole.rglob("*") if file.is_file()} == before
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no signals to oneself there")
+def test_a_request_to_end_saves_and_has_a_code_of_its_own(
+    spoilt: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As a cluster sends it before it takes a machine away."""
+    out, file = tmp_path / "run", tmp_path / "recipe.yaml"
+    file.write_text(to_yaml(tiny_recipe(LONGER)))
+    words = [
+        "train",
+        str(file),
+        "--data",
+        str(spoilt),
+        "--out",
+        str(out),
+        "--workers",
+        "0",
+        "--resume",
+        "auto",
+        "--quiet",
+    ]
+    with monkeypatch.context() as patch:
+        end = calling_back(5, lambda: os.kill(os.getpid(), signal.SIGTERM))
+        patch.setitem(MODELS, "vov3d_m", end)  # type: ignore[arg-type]
+        assert main(words) == 143
+    assert capsys.readouterr().err.splitlines()[-1] == "vov3d: terminated"
+    monkeypatch.setitem(MODELS, "vov3d_m", small_network)  # type: ignore[arg-type]
+    assert RunFolder(out).states.load().position == Position(1, 3)
+    assert main(words) == 0
+    assert_same_run(out, whole)
+
+
+@pytest.mark.usefixtures("small")
+def test_a_state_is_saved_as_often_as_it_is_asked_for(spoilt: Path, whole: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    train_here(spoilt, out, {**LONGER, "train.evaluate_every_epochs": "9"}, safety=Safety(save_minutes=0, keep=99))
+    positions = [(epoch, step) for epoch in range(3) for step in range(1, 4)] + [(1, 0), (2, 0), (3, 0)]
+    names = [f"epoch-{epoch:06d}-step-{step:06d}.safetensors" for epoch, step in sorted(positions, reverse=True)]
+    assert [file.name for file in RunFolder(out).states.files()] == names
+
+
+@pytest.mark.usefixtures("small")
+def test_a_run_goes_on_from_the_state_before_a_damaged_one(
+    spoilt: Path, whole: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    out = Path(shutil.copytree(whole, tmp_path / "run"))
+    for file, keep in zip(RunFolder(out).states.files(), (0, 1000, None), strict=True):
+        if keep is not None:
+            file.write_bytes(file.read_bytes()[:keep])
+    train_here(spoilt, out, LONGER, resume="auto")
+    assert sum(message.startswith("passed over: ") for message in caplog.messages) == 2
+    assert_same_run(out, whole)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no limit to the size of files there")
+@pytest.mark.usefixtures("small")
+def test_a_disk_that_takes_no_more_leaves_the_last_good_state(
+    spoilt: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import resource
+
+    usual = resource.getrlimit(resource.RLIMIT_FSIZE)
+    out = tmp_path / "run"
+    with monkeypatch.context() as patch:
+        limit = lambda *_: resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, usual[1]))  # noqa: E731
+        patch.setitem(MODELS, "vov3d_m", calling_back(5, limit))  # type: ignore[arg-type]
+        try:
+            with pytest.raises(OSError, match=r"(?i)file too large") as told:
+                train_here(spoilt, out, LONGER)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, usual)
+    assert str(out / "resume") in str(told.value.filename)
+    assert RunFolder(out).states.load().position == Position(1, 0)
+    assert not list(out.rglob(".*"))
+    train_here(spoilt, out, LONGER, resume=True)
+    assert_same_run(out, whole)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL there")
+@pytest.mark.usefixtures("small")
+def test_a_dead_decoding_process_ends_the_run_in_one_line(
+    spoilt: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def advance(self: TrainingProgress, epoch: int, step: int, *, loss: float, clips_per_second: float) -> None:
+        if (epoch, step) == (1, 0):
+            for child in multiprocessing.active_children():
+                os.kill(child.pid, signal.SIGKILL)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(TrainingProgress, "advance", advance)
+        with pytest.raises(TrainingError, match=r"a process that decodes videos is gone .*--resume") as told:
+            train_here(spoilt, tmp_path / "run", LONGER, workers=1)
+    assert "\n" not in str(told.value)
+    train_here(spoilt, tmp_path / "run", LONGER, workers=1, resume=True)
+    assert_same_run(tmp_path / "run", whole)
+
+
+@pytest.mark.usefixtures("small")
+def test_weights_that_are_no_numbers_are_never_saved(
+    videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last step of an epoch spoils them, before any loss shows it."""
+
+    def epoch(self: TrainingProgress, row: object) -> None:
+        if row.epoch == 2:  # type: ignore[attr-defined]
+            with torch.no_grad():
+                models[0].stem.spatial.weight[0] = float("nan")
+
+    def building(num_classes: int = 400, dropout: float = 0.5, stochastic_depth: float = 0.0) -> VoV3D:
+        models.append(small_network(num_classes, dropout))
+        return models[-1]
+
+    models: list[VoV3D] = []
+    monkeypatch.setitem(MODELS, "vov3d_m", building)  # type: ignore[arg-type]
+    monkeypatch.setattr(TrainingProgress, "epoch", epoch)
+    settings = {"train.epochs": "3", "train.evaluate_every_epochs": "9"}
+    with pytest.raises(TrainingError, match=r"tensors of the network are no longer finite, first stem.spatial.weight"):
+        train_here(videos, tmp_path / "run", settings)
+    assert RunFolder(tmp_path / "run").states.load().position == Position(1, 0)
 
 
 # ---- videos that cannot be decoded -----------------------------------------------------------------------------------
@@ -400,7 +547,7 @@ def test_a_batch_of_nothing_but_broken_videos_is_passed_over(own_videos: Path, t
         for number in (0, 1, 2):
             break_video(own_videos / "train" / label / f"{number}.mp4")
     settings = {"train.epochs": "1", "train.batch_size": "1", "clip.crop": "36", "clip.short_side": "36,36"}
-    result = train_here(own_videos, tmp_path / "run", settings)
+    result = train_here(own_videos, tmp_path / "run", settings, safety=Safety(max_broken=0.75))
     assert result.quarantined == 9
     assert log_of(tmp_path / "run")[0]["step"] == "12"
     assert len(read_rows(tmp_path / "run" / "quarantine.csv")) == 9
@@ -411,9 +558,37 @@ def test_a_set_of_nothing_but_broken_videos_is_an_error_of_one_line(own_videos: 
     for video in (own_videos / "train").rglob("*.mp4"):
         break_video(video)
     with pytest.raises(DataError, match="none of the 12 training videos can be decoded; the first: ") as caught:
+        train_here(own_videos, tmp_path / "run", safety=Safety(max_broken=1))
+    assert "\n" not in str(caught.value)
+    assert not list((tmp_path / "run").rglob("*.safetensors"))
+
+
+@pytest.mark.usefixtures("small")
+def test_too_many_broken_videos_stop_the_run_in_one_line(own_videos: Path, tmp_path: Path) -> None:
+    for number in (0, 1):
+        break_video(own_videos / "train" / "dark" / f"{number}.mp4")
+    told = r"^2 of 12 training videos cannot be decoded, more than the 0.01 that --max-broken allows; the first: .*dark"
+    with pytest.raises(DataError, match=told) as caught:
         train_here(own_videos, tmp_path / "run")
     assert "\n" not in str(caught.value)
-    assert not list((tmp_path / "run").glob("*.safetensors"))
+    assert len(read_rows(tmp_path / "run" / "quarantine.csv")) == 2
+    with pytest.raises(DataError, match="1 of 12 training videos cannot be decoded, more than the 0 that"):
+        train_here(own_videos, tmp_path / "strict", safety=Safety(max_broken=0))
+
+
+@pytest.mark.usefixtures("small")
+def test_a_data_folder_that_vanishes_stops_the_run(own_videos: Path, tmp_path: Path) -> None:
+    """What was trained before stays, and with the folder back the run is the one that was never disturbed."""
+    train_here(own_videos, tmp_path / "whole", {"train.epochs": "3"})
+    with pytest.MonkeyPatch.context() as patch:
+        vanish = calling_back(5, lambda: (own_videos / "train").rename(own_videos / "away"))
+        patch.setitem(MODELS, "vov3d_m", vanish)  # type: ignore[arg-type]
+        with pytest.raises(DataError, match=r"of 12 training videos cannot be decoded.*No such file"):
+            train_here(own_videos, tmp_path / "run", {"train.epochs": "3"})
+    assert RunFolder(tmp_path / "run").states.load().position == Position(1, 0)
+    (own_videos / "away").rename(own_videos / "train")
+    train_here(own_videos, tmp_path / "run", {"train.epochs": "3"}, resume=True)
+    assert_same_run(tmp_path / "run", tmp_path / "whole")
 
 
 @pytest.mark.usefixtures("small")

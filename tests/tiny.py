@@ -13,11 +13,11 @@ import torch
 from torch import nn
 
 from tests.filling import fill, golden_clips
-from vov3d.build import describe
 from vov3d.checkpoint import write_checkpoint
 from vov3d.models import VoV3D
 from vov3d.optim import recompute_norm_statistics
 from vov3d.recipe import Recipe, load_recipe, override
+from vov3d.trained import describe
 
 LABELS = ("dark", "light", "moving")
 NUM_TRAIN, NUM_VAL = 4, 2  # videos of each class

@@ -6,16 +6,17 @@
 >>> vov3d.load("runs/first/last.safetensors").predict("a.mp4")
 """
 
-from vov3d.build import load_trained
 from vov3d.check import check
 from vov3d.convert import convert
 from vov3d.evaluate import evaluate
 from vov3d.info import info
 from vov3d.models import create_model, list_models
+from vov3d.pack import pack
 from vov3d.predict import load, predict
 from vov3d.recipe import list_recipes, load_recipe
 from vov3d.report import report
 from vov3d.train import train
+from vov3d.trained import load_trained
 from vov3d.version import __version__
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "load",
     "load_recipe",
     "load_trained",
+    "pack",
     "predict",
     "report",
     "train",

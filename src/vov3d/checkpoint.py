@@ -2,7 +2,7 @@
 
 A checkpoint of ours is one ``.safetensors`` file. Its header holds one JSON text under the key ``vov3d``: the model's
 name and arguments, the label names, the preprocessing and the resolved recipe, so that nothing but the file is needed
-to predict.
+to predict. Beside it stands a digest of that text and of all tensors, which is checked whenever the file is read.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import pickle
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from pathlib import Path
 from typing import TypeAlias
 
@@ -73,7 +74,8 @@ def write_checkpoint(
     from safetensors.torch import save
 
     plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-    header = {"format": "pt", "vov3d": json.dumps({"format": kind, **description})}
+    text = json.dumps({"format": kind, **description})
+    header = {"format": "pt", "vov3d": text, "digest": _digest(text, plain)}
     write_bytes(path, save(plain, metadata=header))  # its save_file does not tell a full disk as an OSError
 
 
@@ -123,10 +125,9 @@ def _read_safetensors(path: Path, kind: str) -> Checkpoint:
         raise CheckpointError(
             f"checkpoint {str(path)!r} holds no description of vov3d; its keys begin with {_first_keys(tensors)}"
         )
-    try:
-        description = json.loads(header["vov3d"])
-    except ValueError as error:
-        raise CheckpointError(f"checkpoint {str(path)!r} is damaged: its description is not JSON ({error})") from error
+    if header.get("digest") != _digest(header["vov3d"], tensors):
+        raise CheckpointError(f"checkpoint {str(path)!r} is damaged: its content is not what was written")
+    description = json.loads(header["vov3d"])
     found = description.get("format")
     if found != kind:
         what = "is the state of a run, for --resume alone" if found == RESUME_FORMAT else f"has format {found!r}"
@@ -152,11 +153,20 @@ def _read_published(path: Path) -> Checkpoint:
     return Checkpoint({str(name): tensor for name, tensor in state.items()}, published=True)
 
 
+def _digest(text: str, tensors: Mapping[str, Tensor]) -> str:
+    """Return a digest of a description and of every tensor's name, type, shape and bytes."""
+    content = blake2b(text.encode(), digest_size=16)
+    for name, tensor in sorted(tensors.items()):
+        content.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
+        content.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return content.hexdigest()
+
+
 def _first_keys(mapping: Mapping[str, object]) -> str:
     return ", ".join(repr(str(key)) for key in list(mapping)[:4]) or "nothing"
 
 
 def _siblings(path: Path) -> str:
     folder = path if path.is_dir() else path.parent
-    found = sorted(file.name for file in folder.glob("*.safetensors") if file.name != "resume.safetensors")
+    found = sorted(file.name for file in folder.glob("*.safetensors"))
     return f"; {str(folder)!r} holds {', '.join(found)}" if found else ""

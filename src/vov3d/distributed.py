@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import atexit
 import os
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
@@ -13,7 +14,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from vov3d.errors import ArgumentError, unknown_name
+from vov3d.errors import ArgumentError, TrainingError, Vov3dError, unknown_name
 
 Item = TypeVar("Item")
 
@@ -42,7 +43,28 @@ class ProcessGroup:
         if self.world_size == 1:
             return model
         devices = [self.device.index] if self.device.type == "cuda" else None
-        return nn.parallel.DistributedDataParallel(model, device_ids=devices)
+        warnings.filterwarnings("ignore", message="Grad strides do not match")  # of 1x1x1 kernels: they mean nothing
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # the newer name of this option is not in older torch
+            # running statistics are settled by `average_statistics`, so no process sends its own to the others
+            return nn.parallel.DistributedDataParallel(model, device_ids=devices, broadcast_buffers=False)
+
+    def neighbours(self, size: int) -> dist.ProcessGroup | None:
+        """Return this process's group of ``size`` consecutive processes; ``None`` for a group of one.
+
+        Raises:
+            ArgumentError: if the processes cannot be divided so.
+        """
+        if size == 1:
+            return None
+        if self.world_size % size:
+            raise ArgumentError(
+                f"batch norm over {size} processes is asked for, and there are {self.world_size}; start a multiple of "
+                f"{size} processes, or set --train.norm_clips to what one of them computes at once"
+            )
+        groups = [dist.new_group(list(range(first, first + size))) for first in range(0, self.world_size, size)]
+        own: dist.ProcessGroup = groups[self.rank // size]
+        return own
 
     def gather(self, items: list[Item]) -> list[Item]:
         """Return the items of all processes, in the order of rank; every process gets them all."""
@@ -60,16 +82,48 @@ class ProcessGroup:
         dist.all_reduce(total)
         return total.to(values.device)
 
-    def mean(self, values: Tensor) -> Tensor:
-        """Return the mean over all processes."""
-        return self.sum(values) / self.world_size
+    def largest(self, value: int) -> int:
+        """Return the largest of the processes' values."""
+        if self.world_size == 1:
+            return value
+        values = torch.tensor(value, device=self.device)
+        dist.all_reduce(values, dist.ReduceOp.MAX)
+        return int(values)
 
-    def average_statistics(self, model: nn.Module) -> None:
-        """Make running statistics, which each process takes of its own clips, the same in all of them: their mean."""
-        if self.world_size > 1:
-            for statistics in model.buffers():
-                if statistics.is_floating_point():
-                    statistics.copy_(self.mean(statistics))
+    def from_main(self, call: Callable[[], Item]) -> Item:
+        """Return what the first process finds, in all of them; what it raises, all raise."""
+        if self.world_size == 1:
+            return call()
+        found: list[Item | Vov3dError | None] = [None]
+        if self.is_main:
+            try:
+                found[0] = call()
+            except Vov3dError as error:
+                found[0] = error
+        dist.broadcast_object_list(found)
+        answer = found[0]
+        if isinstance(answer, Vov3dError):
+            raise answer
+        return answer  # type: ignore[return-value]  # the first process has put it there
+
+    def average_statistics(self, model: nn.Module, weight: float = 1.0) -> None:
+        """Make running statistics, which each process takes of its own clips, the same in all of them: their mean.
+
+        Args:
+            model: the network.
+            weight: how much this process's statistics count; 0 if it had no clips. With 0 everywhere, all count.
+        """
+        if self.world_size == 1:
+            return
+        statistics = [buffer for buffer in model.buffers() if buffer.is_floating_point()]
+        if not statistics:
+            return
+        weight = weight if float(self.sum(torch.tensor(weight))) else 1.0
+        own = torch.cat([buffer.flatten() for buffer in statistics]) * weight
+        total = self.sum(torch.cat([own, own.new_tensor([weight])]))
+        means = total[:-1] / total[-1]
+        for buffer, mean in zip(statistics, means.split([buffer.numel() for buffer in statistics]), strict=True):
+            buffer.copy_(mean.view_as(buffer))
 
     def wait(self) -> None:
         """Return once every process has come here."""
@@ -107,6 +161,9 @@ def process_group(device: str) -> Iterator[ProcessGroup]:
 
     Args:
         device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"`` or ``"mps"``.
+
+    Raises:
+        TrainingError: if they do not meet.
     """
     resolved = resolve_device(device)
     world_size = int(os.environ.get("WORLD_SIZE", "1"))
@@ -116,7 +173,11 @@ def process_group(device: str) -> Iterator[ProcessGroup]:
     if resolved.type == "cuda":
         torch.cuda.set_device(resolved)
     if not dist.is_initialized():
-        dist.init_process_group("nccl" if resolved.type == "cuda" else "gloo")
+        try:
+            dist.init_process_group("nccl" if resolved.type == "cuda" else "gloo")
+        except (RuntimeError, ValueError) as error:
+            reason = " ".join(str(error).split("\n")[0].split())
+            raise TrainingError(f"cannot meet the other {world_size - 1} processes: {reason[:200]}") from error
         atexit.register(_leave)
     yield ProcessGroup(dist.get_rank(), world_size, resolved)
 

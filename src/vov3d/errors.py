@@ -53,7 +53,11 @@ class RunFolderError(Vov3dError):
 
 
 class TrainingError(Vov3dError):
-    """Training cannot go on: the loss is not a number."""
+    """Training cannot go on: the loss is not a number, or a process that decodes or trains with it is gone."""
+
+
+class TerminatedError(Vov3dError):
+    """SIGTERM asked the program to stop, as a cluster does before it takes a machine away."""
 
 
 def unknown_name(kind: str, given: str, allowed: Iterable[str]) -> str:

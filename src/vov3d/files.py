@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all."""
+"""Files that are there whole or not at all, and still there after a power cut."""
 
 from __future__ import annotations
 
@@ -9,9 +9,13 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+_TEMPORARY = ".unfinished-"
+
 
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     """Let ``write`` fill a temporary file in the same folder, then put it in place of ``path`` in one step.
+
+    The content reaches the disk before the name does, and the name before this returns.
 
     Args:
         path: the file to make or replace.
@@ -23,12 +27,14 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = None
     try:
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name[:100]}{_TEMPORARY}", dir=path.parent)
         os.close(handle)
         temporary = Path(name)
         write(temporary)
         temporary.chmod(0o666 & ~_umask())
+        flush(temporary)
         temporary.replace(path)
+        flush(path.parent)
     except OSError as error:  # a full disk is told without any name, the rest with that of the temporary file
         error.filename = str(path)
         raise
@@ -49,9 +55,14 @@ def write_bytes(path: Path, content: bytes | memoryview) -> None:
 
 def csv_text(rows: Sequence[Sequence[str]]) -> str:
     """Return rows as the text of a CSV file."""
+    return "".join(map(_csv_line, rows))
+
+
+def _csv_line(row: Sequence[str]) -> str:
+    """One row; the writer puts quotes around a carriage return only where it ends lines with one."""
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    return text.getvalue()
+    csv.writer(text, lineterminator="\r\n").writerow(row)
+    return text.getvalue().removesuffix("\r\n") + "\n"
 
 
 def _write_utf8(path: Path, text: str) -> None:
@@ -60,6 +71,23 @@ def _write_utf8(path: Path, text: str) -> None:
 
 def _write(path: Path, content: bytes | memoryview) -> None:
     path.write_bytes(content)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove the temporary files of `write_atomically` that a killed process left in a folder."""
+    for path in folder.glob(f".*{_TEMPORARY}*") if folder.is_dir() else ():
+        path.unlink(missing_ok=True)
+
+
+def flush(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on the disk."""
+    if os.name == "nt" and path.is_dir():  # Windows opens no folders
+        return
+    handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _umask() -> int:

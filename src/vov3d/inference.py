@@ -5,18 +5,26 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from vov3d.models import ClipClassifier
 
+Activation = Literal["softmax", "sigmoid"]
+"""From logits to probabilities: shares of one whole, or one of its own for each class; ``train.loss`` of a recipe."""
+
 
 @torch.no_grad()
 def video_probabilities(
-    model: ClipClassifier, videos: list[Tensor], device: torch.device, window: tuple[int, int, int] | None
+    model: ClipClassifier,
+    videos: list[Tensor],
+    device: torch.device,
+    window: tuple[int, int, int] | None,
+    activation: Activation = "softmax",
 ) -> list[Tensor]:
-    """Return the class probabilities of videos: softmax at every position, mean over positions and views.
+    """Return the class probabilities of videos: softmax or sigmoid at every position, mean over positions and views.
 
     Shape: each ``[V, 3, T, H, W] -> [K]``, on the CPU in float64.
 
@@ -25,12 +33,14 @@ def video_probabilities(
         videos: the views of each video.
         device: where the network is.
         window: pooling window of the head; ``None`` pools over the whole map.
+        activation: what makes probabilities of logits.
     """
     if not videos:
         return []
-    clips = torch.cat(videos).to(device)
+    clips = torch.cat(videos).to(device, next(model.parameters()).dtype)
     logits = model(clips)[:, None] if window is None else model.position_logits(clips, window)  # [N*V,P,K]
-    of_views = logits.cpu().double().softmax(-1).mean(1)
+    values = logits.cpu().double()
+    of_views = (values.sigmoid() if activation == "sigmoid" else values.softmax(-1)).mean(1)
     return [of_video.mean(0) for of_video in of_views.split([len(views) for views in videos])]
 
 

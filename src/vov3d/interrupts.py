@@ -1,31 +1,65 @@
-"""Ctrl+C at a moment of our choosing."""
+"""Ctrl+C and SIGTERM at a moment of our choosing."""
 
 from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from vov3d.errors import TerminatedError
+
 
 @contextmanager
-def interrupt_later() -> Iterator[None]:
-    """Hold Ctrl+C back until the block is done; a second one is not held back."""
-    usual, asked = signal.getsignal(signal.SIGINT), False
-    if not callable(usual) or threading.current_thread() is not threading.main_thread():
-        yield  # it is ignored, or not for this thread
+def interrupts_noted() -> Iterator[Callable[[], int]]:
+    """Note Ctrl+C and SIGTERM in place of stopping at once; a second one is not held back.
+
+    Yields:
+        A function that returns the number of the signal that was noted, 0 for none.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: 0  # signals are not for this thread
         return
+    usual = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    noted = 0
 
-    def note(_number: int, _frame: FrameType | None) -> None:
-        nonlocal asked
-        asked = True
-        signal.signal(signal.SIGINT, usual)
+    def note(number: int, _frame: FrameType | None) -> None:
+        nonlocal noted
+        if noted:
+            stop_for(number)
+        noted = number
 
-    signal.signal(signal.SIGINT, note)
+    for number, handler in usual.items():
+        if handler is not signal.SIG_IGN:
+            signal.signal(number, note)
     try:
-        yield
+        yield lambda: noted
     finally:
-        signal.signal(signal.SIGINT, usual)
-    if asked:
+        for number, handler in usual.items():
+            signal.signal(number, handler)
+
+
+def stop_for(number: int) -> None:
+    """Raise what a signal means.
+
+    Raises:
+        KeyboardInterrupt: for Ctrl+C.
+        TerminatedError: for SIGTERM.
+    """
+    if number == signal.SIGTERM:
+        raise TerminatedError("terminated")
+    if number:
         raise KeyboardInterrupt
+
+
+def ignore_interrupts(_worker: int = 0) -> None:
+    """Leave Ctrl+C and SIGTERM, which reach every process of a terminal or a job, to the one that started this one."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
+def dead_children_ignored() -> None:
+    """Take torch's handler for dead decoding processes off: it raises again wherever the program then is."""
+    if hasattr(signal, "SIGCHLD") and threading.current_thread() is threading.main_thread():  # Windows has none
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)

@@ -12,17 +12,20 @@ import numpy.typing as npt
 
 @dataclass(frozen=True)
 class ClassScore:
-    """The accuracy within one class.
+    """How well one class is recognised.
 
     Attributes:
         label: name of the class.
         num_videos: videos of this class that were scored.
-        top1: fraction of them that were named right; None where the class has no videos.
+        top1: fraction of them that were named right; None where the class has no videos, or videos have several labels.
+        average_precision: of several labels a video, how well the videos of the class are ranked before the others, see
+            `average_precision`; else None, as where the class has no videos.
     """
 
     label: str
     num_videos: int
     top1: float | None
+    average_precision: float | None = None
 
 
 @dataclass(frozen=True)
@@ -32,25 +35,34 @@ class Scores:
     Attributes:
         num_videos: V, videos scored.
         num_classes: K, classes the network tells apart.
-        top1: fraction of videos whose most probable class is the true one.
-        top5: fraction of videos whose true class is among the five most probable; 1.0 with five classes or fewer.
+        top1: fraction of videos whose most probable class is the true one; of several labels a video, one of the true
+            ones, over the videos that have any, which is called hit at 1.
+        top5: fraction of videos whose true class, or one of them, is among the five most probable; 1.0 with five
+            classes or fewer.
         macro_top1: mean of the classes' own accuracies, over the classes that have videos, so that a rare class counts
-            as much as a common one.
-        chance: expected top-1 of a uniformly random answer, 1 / K.
+            as much as a common one; None of several labels a video.
+        chance: what answers at random score: expected top-1 of a uniformly random answer, 1 / K; of several labels a
+            video, about the mean average precision of random probabilities, which is the mean share of videos that show
+            a class.
         labels: the names of the classes, in the order of the rows and columns of ``confusion``.
         per_class: one score a class, in the same order.
-        confusion: ``confusion[i][j]`` videos of class i were taken for class j.
+        confusion: ``confusion[i][j]`` videos of class i were taken for class j; empty of several labels a video.
+        multi_label: whether a video may have several labels, or none.
+        mean_average_precision: of several labels a video, the mean over the classes that have videos of their average
+            precision; None where no class has any, and of one label a video.
     """
 
     num_videos: int
     num_classes: int
     top1: float
     top5: float
-    macro_top1: float
+    macro_top1: float | None
     chance: float
     labels: tuple[str, ...]
     per_class: tuple[ClassScore, ...]
     confusion: tuple[tuple[int, ...], ...]
+    multi_label: bool = False
+    mean_average_precision: float | None = None
 
 
 def score(probs: npt.ArrayLike, labels: npt.ArrayLike, label_names: Sequence[str]) -> Scores:
@@ -96,6 +108,75 @@ def score(probs: npt.ArrayLike, labels: npt.ArrayLike, label_names: Sequence[str
     )
 
 
+def score_multi_label(probs: npt.ArrayLike, targets: npt.ArrayLike, label_names: Sequence[str]) -> Scores:
+    """The scores of V videos over K classes, of which each video shows any number.
+
+    Shape:
+        probs: [V, K], targets: [V, K].
+
+    Args:
+        probs: probabilities, or anything that orders the videos of a class, and the classes of a video, alike.
+        targets: whether the video shows the class, 1 or 0.
+        label_names: the K names.
+
+    Raises:
+        ValueError: for shapes that do not agree, no videos, targets other than 0 and 1, or values that are not finite.
+    """
+    values, truth = np.asarray(probs, dtype=np.float64), np.asarray(targets)
+    _check_multi_label(values, truth, len(label_names))
+    shown = truth.astype(bool)
+    counts = shown.sum(axis=0)
+    precisions = [average_precision(values[:, label], shown[:, label]) for label in range(len(label_names))]
+    known = [precision for precision in precisions if precision is not None]
+    labelled = shown.any(axis=1)
+    ranked = np.argsort(-values, axis=1, kind="stable")  # of equal values, the lower index first
+    hits = np.take_along_axis(shown, ranked, axis=1)[labelled]
+    return Scores(
+        num_videos=len(values),
+        num_classes=len(label_names),
+        top1=float(hits[:, :1].any(axis=1).mean()) if len(hits) else 0.0,
+        top5=float(hits[:, :5].any(axis=1).mean()) if len(hits) else 0.0,
+        macro_top1=None,
+        chance=float(counts[counts > 0].mean() / len(values)) if known else 0.0,
+        labels=tuple(label_names),
+        per_class=tuple(
+            ClassScore(name, int(count), None, precision)
+            for name, count, precision in zip(label_names, counts, precisions, strict=True)
+        ),
+        confusion=(),
+        multi_label=True,
+        mean_average_precision=sum(known) / len(known) if known else None,
+    )
+
+
+def average_precision(values: npt.NDArray[np.float64], shown: npt.NDArray[np.bool_]) -> float | None:
+    """The area under the steps of one class's precision over its recall: sum of (R_n - R_(n-1)) P_n.
+
+    The videos are ranked by what the network gives them; n runs over the different values, so that equal values are one
+    threshold and their order does not matter. Nothing is interpolated.
+
+    Shape:
+        values: [V], shown: [V].
+
+    Args:
+        values: what ranks the videos, the largest first.
+        shown: which of them show the class.
+
+    Returns:
+        0 to 1; None where no video shows the class.
+
+    Source:
+        Manning, Raghavan and Schuetze, "Introduction to Information Retrieval", 2008, Section 8.4.
+    """
+    if not shown.any():
+        return None
+    order = np.argsort(-values, kind="stable")
+    last_of_equals = np.append(np.flatnonzero(np.diff(values[order])), len(values) - 1)
+    hits = shown[order].cumsum()[last_of_equals]
+    precision = hits / (last_of_equals + 1)
+    return float((np.diff(hits, prepend=0) * precision).sum() / hits[-1])
+
+
 def wilson_interval(accuracy: float, num_videos: int) -> tuple[float, float]:
     """The range in which the accuracy lies with 95 % confidence, given how few videos it was measured on.
 
@@ -138,5 +219,22 @@ def _check(values: npt.NDArray[np.float64], truth: npt.NDArray[np.int64], num_na
         raise ValueError(f"labels have the type {truth.dtype}; give indices, whole numbers")
     if truth.min() < 0 or truth.max() >= num_names:
         raise ValueError(f"labels reach from {truth.min()} to {truth.max()}; give indices from 0 to {num_names - 1}")
+    _check_finite(values)
+
+
+def _check_multi_label(values: npt.NDArray[np.float64], truth: npt.NDArray[np.generic], num_names: int) -> None:
+    if values.ndim != 2 or truth.shape != values.shape or values.shape[1] != num_names:
+        raise ValueError(
+            f"probs {list(values.shape)}, targets {list(truth.shape)} and {num_names} names do not agree; "
+            "give probs [V, K], targets [V, K] and K names"
+        )
+    if not len(truth):
+        raise ValueError("there are no videos to score; give at least one")
+    if not np.isin(truth, (0, 1)).all():
+        raise ValueError("targets hold other values than 0 and 1; give 1 for each class that a video shows")
+    _check_finite(values)
+
+
+def _check_finite(values: npt.NDArray[np.float64]) -> None:
     if not np.isfinite(values).all():
         raise ValueError("probs hold values that are not finite; the network has diverged or its input was broken")

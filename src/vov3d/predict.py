@@ -9,13 +9,14 @@ from pathlib import Path
 
 import torch
 
-from vov3d.build import Trained, build_views, head_window, load_trained
+from vov3d.build import build_views, head_window
 from vov3d.data.dataset import Broken
 from vov3d.data.sources import VideoIndex, VideoItem
 from vov3d.data.video import IMAGE_SUFFIXES, VIDEO_SUFFIXES, open_video
 from vov3d.distributed import resolve_device
 from vov3d.errors import ArgumentError, DataError, DecodeError
 from vov3d.inference import video_probabilities
+from vov3d.trained import Trained, load_trained
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,8 @@ class Prediction:
         num_frames: frames of the video.
         duration_seconds: length of the video.
         error: why the video could not be decoded, if so.
+        exclusive: whether a video shows one class alone, so that the probabilities of all classes sum to 1; otherwise
+            each class has a probability of its own.
     """
 
     source: str
@@ -35,6 +38,7 @@ class Prediction:
     num_frames: int = 0
     duration_seconds: float = 0.0
     error: str | None = None
+    exclusive: bool = True
 
 
 @dataclass(frozen=True)
@@ -85,14 +89,15 @@ class VideoClassifier:
         views = build_views(self.trained.recipe, index, "predict", num_clips=clips, num_crops=crops)[0]
         if isinstance(views, Broken):
             raise DecodeError(views.path, views.reason)
-        window = head_window(self.trained.recipe)
-        probs = video_probabilities(self.trained.model, [views.views], self.device, window)[0]
+        window, activation = head_window(self.trained.recipe), self.trained.recipe.train.loss
+        probs = video_probabilities(self.trained.model, [views.on(self.device)], self.device, window, activation)[0]
         best = probs.topk(min(top_k, len(probs)))
         top = tuple(
             (self.labels[number], value)
             for value, number in zip(best.values.tolist(), best.indices.tolist(), strict=True)
         )
-        return Prediction(str(source), top, info.num_frames, info.duration_seconds)
+        is_exclusive = activation == "softmax"
+        return Prediction(str(source), top, info.num_frames, info.duration_seconds, exclusive=is_exclusive)
 
 
 def load(path: str | Path, *, device: str = "auto") -> VideoClassifier:

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from vov3d.run_folder import EpochRow
+    from vov3d.resume import EpochRow
 
 
 class TrainingProgress:
@@ -62,7 +62,8 @@ class TrainingProgress:
 
     def epoch(self, row: EpochRow) -> None:
         """Write the line of a finished epoch."""
-        validation = "" if row.val_top1 is None else f"   val loss {row.val_loss:.3f}  top-1 {100 * row.val_top1:5.1f}%"
+        name, accuracy = ("top-1", row.val_top1) if row.val_map is None else ("mAP", row.val_map)
+        validation = "" if accuracy is None else f"   val loss {row.val_loss:.3f}  {name} {100 * accuracy:5.1f}%"
         self.console.print(
             f"epoch {row.epoch:3d}/{self.num_epochs}   train loss {row.train_loss:.3f}  top-1 "
             f"{100 * row.train_top1:5.1f}%{validation}   {row.clips_per_second:.1f} clips/s  {row.seconds:.0f} s",

@@ -4,75 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, fields
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from torch import Tensor
-
-from vov3d.checkpoint import JSON, RESUME_FORMAT, read_checkpoint, write_checkpoint
 from vov3d.environment import describe_environment
 from vov3d.errors import RunFolderError
-from vov3d.files import csv_text, write_text
+from vov3d.files import csv_text, remove_leftovers, write_text
+from vov3d.resume import EpochRow, ResumeFolder
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
-
-MODEL, OPTIMIZER = "model.", "optimizer."
-
-
-@dataclass(frozen=True)
-class Position:
-    """Where a run stands: steps of this epoch, and whole epochs, that are behind it."""
-
-    epoch: int
-    step: int
-
-
-@dataclass(frozen=True)
-class EpochRow:
-    """One line of ``log.csv``; accuracies are fractions, validation is empty where there was none."""
-
-    epoch: int
-    step: int
-    lr: float
-    train_loss: float
-    train_top1: float
-    val_loss: float | None
-    val_top1: float | None
-    val_top5: float | None
-    clips_per_second: float
-    seconds: float
-    quarantined: int
-
-
-@dataclass(frozen=True)
-class ResumeState:
-    """All that a run needs to go on as if it had never stopped.
-
-    Attributes:
-        position: where it stands.
-        model: the network's state dict.
-        optimizer: what the optimiser remembers of each parameter; empty before the first step.
-        loss_scale: the state of the fp16 loss scaler; empty in other precisions.
-        tally: summed loss, right answers and clips of the steps of this epoch.
-        rows: the log so far.
-        quarantine: path -> reason of the videos that could not be decoded.
-        best_top1: highest validation accuracy so far; ``None`` before the first.
-        recipe: the resolved recipe that the run began with.
-        data: fingerprint of the training videos.
-    """
-
-    position: Position
-    model: Mapping[str, Tensor]
-    optimizer: Mapping[str, Tensor]
-    loss_scale: Mapping[str, float]
-    tally: tuple[float, float, float]
-    rows: Sequence[EpochRow]
-    quarantine: Mapping[str, str]
-    best_top1: float | None
-    recipe: JSON
-    data: str
 
 
 class RunFolder:
@@ -80,35 +22,43 @@ class RunFolder:
 
     Args:
         path: the folder; made by `begin`.
+        keep: how many of the newest states to resume from stay.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, keep: int = 3) -> None:
         self.path = path
         self.last = path / "last.safetensors"
         self.best = path / "best.safetensors"
-        self.resumable = path / "resume.safetensors"
+        self.states = ResumeFolder(path / "resume", keep)
         self.log = path / "log.csv"
         self._tensorboard: SummaryWriter | None = None
 
-    def check(self, *, resume: bool) -> None:
+    def check(self, *, resume: bool | Literal["auto"]) -> bool:
         """See to it that a run can begin or go on here; nothing is written.
 
+        Returns:
+            Whether it goes on.
+
         Raises:
-            RunFolderError: if it holds a run and ``resume`` is not given, or there is nothing to resume.
+            RunFolderError: if it holds a run and ``resume`` is false, or there is nothing to resume and it is true.
         """
         where = repr(str(self.path))
-        if resume and not self.resumable.is_file():
-            raise RunFolderError(f"nothing to resume in {where}: it has no resume.safetensors; leave --resume out")
-        if not resume and self.resumable.exists():
-            raise RunFolderError(f"{where} already holds a run; add --resume to go on, or give another --out")
-        if not resume and (self.last.exists() or self.best.exists()):
-            raise RunFolderError(f"{where} holds a run that cannot be resumed; remove it, or give another --out")
+        begun = bool(self.states.files())
         if self.path.exists() and not self.path.is_dir():
             raise RunFolderError(f"--out {str(self.path)!r} is a file; give a folder")
+        if resume is True and not begun:
+            raise RunFolderError(f"nothing to resume in {where}: it has no resume/*.safetensors; leave --resume out")
+        if not resume and begun:
+            raise RunFolderError(f"{where} already holds a run; add --resume to go on, or give another --out")
+        if not begun and (self.last.exists() or self.best.exists()):
+            raise RunFolderError(f"{where} holds a run that cannot be resumed; remove it, or give another --out")
+        return begun
 
     def begin(self, recipe_yaml: str, *, data: str, device: str) -> None:
         """Make the folder and write down what is about to be done."""
         self.path.mkdir(parents=True, exist_ok=True)
+        for folder in (self.path, self.states.path):
+            remove_leftovers(folder)
         write_text(self.path / "recipe.yaml", recipe_yaml)
         environment = describe_environment(data=data, device=device)
         write_text(self.path / "environment.json", json.dumps(environment, indent=1) + "\n")
@@ -117,6 +67,10 @@ class RunFolder:
         """Write ``log.csv`` and, if any video was quarantined, ``quarantine.csv``."""
         header = [field.name for field in fields(EpochRow)]
         write_text(self.log, csv_text([header, *([_cell(value) for value in asdict(row).values()] for row in rows)]))
+        self.write_quarantine(quarantine)
+
+    def write_quarantine(self, quarantine: Mapping[str, str]) -> None:
+        """Write ``quarantine.csv``: which videos could not be decoded, and why; nothing where all could."""
         if quarantine:
             write_text(self.path / "quarantine.csv", csv_text([["path", "reason"], *map(list, quarantine.items())]))
 
@@ -133,47 +87,6 @@ class RunFolder:
             if value is not None and name not in ("epoch", "step"):
                 self._tensorboard.add_scalar(f"{group}/{name}", value, global_step=row.epoch)
         self._tensorboard.flush()
-
-    def save_resume(self, state: ResumeState) -> None:
-        """Write ``resume.safetensors``."""
-        tensors = {MODEL + name: tensor for name, tensor in state.model.items()}
-        tensors |= {OPTIMIZER + name: tensor for name, tensor in state.optimizer.items()}
-        description: dict[str, JSON] = {
-            "position": asdict(state.position),
-            "loss_scale": dict(state.loss_scale),
-            "tally": list(state.tally),
-            "rows": [asdict(row) for row in state.rows],
-            "quarantine": dict(state.quarantine),
-            "best_top1": state.best_top1,
-            "recipe": state.recipe,
-            "data": state.data,
-        }
-        write_checkpoint(self.resumable, tensors, description, RESUME_FORMAT)
-
-    def load_resume(self) -> ResumeState:
-        """Read ``resume.safetensors``.
-
-        Raises:
-            CheckpointError: if it is damaged.
-        """
-        checkpoint = read_checkpoint(self.resumable, RESUME_FORMAT)
-        told = json.loads(json.dumps(checkpoint.description))
-        return ResumeState(
-            position=Position(**told["position"]),
-            model=_under(MODEL, checkpoint.tensors),
-            optimizer=_under(OPTIMIZER, checkpoint.tensors),
-            loss_scale=told["loss_scale"],
-            tally=tuple(told["tally"]),
-            rows=[EpochRow(**row) for row in told["rows"]],
-            quarantine=told["quarantine"],
-            best_top1=told["best_top1"],
-            recipe=told["recipe"],
-            data=told["data"],
-        )
-
-
-def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
 def _cell(value: float | None) -> str:

@@ -1,7 +1,7 @@
 """``vov3d train RECIPE --data PATH --out DIR``: one readable loop, the same on one process and on many.
 
-What a step sees is a pure function of the recipe's seed, the epoch and the step, so a run that was interrupted and
-resumed is the run that was not.
+What a step sees is a pure function of the recipe's seed, the epoch and the step, so a run that was killed and resumed
+is the run that was not.
 """
 
 from __future__ import annotations
@@ -10,48 +10,46 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
-from torch.utils.data import DataLoader
 
 from vov3d.build import (
+    build_cache,
     build_clips,
     build_model,
-    build_optimizer,
-    build_schedule,
     build_views,
-    describe,
     head_window,
 )
 from vov3d.checkpoint import as_json, write_checkpoint
-from vov3d.data.augment import add_stills
 from vov3d.distributed import ProcessGroup, process_group
 from vov3d.errors import DataError, RunFolderError, TrainingError
 from vov3d.evaluate import Metrics, score_videos, summarise
 from vov3d.inference import default_workers, threads_beside
-from vov3d.interrupts import interrupt_later
+from vov3d.interrupts import interrupts_noted, stop_for
+from vov3d.loading import ClipLoader, lost_worker
 from vov3d.optim import optimizer_tensors, recompute_norm_statistics, restore_optimizer
+from vov3d.optim.average import average_tensors, restore_average
 from vov3d.progress import TrainingProgress
-from vov3d.run_folder import EpochRow, Position, ResumeState, RunFolder
+from vov3d.resume import EpochRow, Position, ResumeState
+from vov3d.run_folder import RunFolder
+from vov3d.train_step import TrainStep
+from vov3d.trained import describe
 
 if TYPE_CHECKING:
-    from vov3d.data.dataset import Batch, Broken, Clip, ViewDataset
+    from vov3d.data.dataset import Batch, ViewDataset
     from vov3d.data.sources import VideoIndex
     from vov3d.recipe import Recipe
 
 log = logging.getLogger("vov3d")
 
-STILLS_STREAM = 4  # keeps these draws apart from those of `vov3d.data`
-DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+Resume = bool | Literal["auto"]
 
 
 @dataclass(frozen=True)
@@ -62,7 +60,8 @@ class TrainResult:
         out: the run folder.
         epochs: passes over the training videos.
         best_top1: highest accuracy on the validation videos during training, one view each; it chose
-            ``best.safetensors``, so it flatters. ``None`` without validation videos.
+            ``best.safetensors``, so it flatters. Mean average precision where a video has several labels, ``None``
+            without validation videos.
         last_top1: the same at the end.
         checkpoint: the network at the end of training.
         quarantined: training videos that could not be decoded.
@@ -78,6 +77,22 @@ class TrainResult:
     seconds: float
 
 
+@dataclass(frozen=True)
+class Safety:
+    """How a run guards itself.
+
+    Attributes:
+        keep: newest states to resume from that stay.
+        save_minutes: longest time from one of them to the next, beside those that the recipe asks for.
+        max_broken: fraction of the training videos that may turn out broken before the run stops; one always may,
+            unless this is 0.
+    """
+
+    keep: int = 3
+    save_minutes: float = 10.0
+    max_broken: float = 0.01
+
+
 def train(
     recipe: Recipe | str | Path,
     data: str | Path,
@@ -85,7 +100,9 @@ def train(
     *,
     device: str = "auto",
     workers: int | None = None,
-    resume: bool = False,
+    cache: str | Path | None = None,
+    resume: Resume = False,
+    safety: Safety | None = None,
     quiet: bool = False,
 ) -> TrainResult:
     """Train a network and leave a run folder.
@@ -95,34 +112,48 @@ def train(
         data: anything that ``vov3d check --data`` reads.
         out: the run folder; it must not hold a run yet, unless ``resume``.
         device: ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``. Under ``torchrun`` each process takes its own.
-        workers: processes that decode, per training process; by default half of the cores.
-        resume: go on where the run in ``out`` stopped. The recipe must be the one that it began with.
+        workers: processes that decode, per training process; by default by the cores.
+        cache: folder for small copies of the videos that decode faster.
+        resume: go on where the run in ``out`` stopped; ``"auto"``: or begin, if there is none. The recipe must be the
+            one that it began with.
+        safety: how the run guards itself.
         quiet: no progress bar.
 
     Raises:
-        DataError: if the data cannot be read, or none of it decoded.
+        DataError: if the data cannot be read, or too much of it cannot be decoded.
         RecipeError: if the recipe is not valid.
         RunFolderError: if ``out`` holds a run and ``resume`` is not given, or there is nothing to resume.
-        TrainingError: if the loss is no longer a number.
+        TerminatedError: if the process was asked to end (SIGTERM); the run stands in ``out``.
+        TrainingError: if the loss is no longer a number, or a process that takes part is gone.
     """
     from vov3d.data.sources import read_index
+    from vov3d.data.targets import check_loss
     from vov3d.recipe import check_start, load_recipe, to_yaml
 
     if isinstance(recipe, str | Path):
         name, recipe = str(recipe), load_recipe(str(recipe))
         check_start(name, recipe)
-    index = read_index(Path(data))
+    index = read_index(data)
+    check_loss(recipe.train.loss, index)
     workers = default_workers() if workers is None else workers
-    with process_group(device) as group, threads_beside(workers):
-        folder = RunFolder(Path(out))
+    safety = safety or Safety()
+    with process_group(device) as group, threads_beside(workers), _one_line_of_torch(group):
+        folder = RunFolder(Path(out), safety.keep)
+        goes_on = group.from_main(lambda: folder.check(resume=resume))
+        training = _Training(
+            recipe,
+            index,
+            folder,
+            group,
+            workers=workers,
+            cache=Path(cache) if cache is not None else None,
+            safety=safety,
+            resume=goes_on,
+            quiet=quiet,
+        )
         if group.is_main:
-            folder.check(resume=resume)
-            for note in index.notes:
+            for note in (*index.notes, *training.summary()):
                 log.info("%s", note)
-        training = _Training(recipe, index, folder, group, workers, quiet=quiet)
-        if resume:
-            training.restore()
-        if group.is_main:
             folder.begin(to_yaml(recipe), data=str(data), device=str(group.device))
         group.wait()
         return training.run()
@@ -132,56 +163,63 @@ class _Training:
     """The objects of one run, where it stands, and the loop."""
 
     def __init__(
-        self, recipe: Recipe, index: VideoIndex, folder: RunFolder, group: ProcessGroup, workers: int, *, quiet: bool
+        self,
+        recipe: Recipe,
+        index: VideoIndex,
+        folder: RunFolder,
+        group: ProcessGroup,
+        *,
+        workers: int,
+        cache: Path | None,
+        safety: Safety,
+        resume: bool,
+        quiet: bool,
     ) -> None:
-        from vov3d.data.dataset import collate
-        from vov3d.data.sampler import SeekableSampler
-
-        self.recipe, self.index, self.folder, self.group, self.workers = recipe, index, folder, group, workers
-        self.model = build_model(recipe, len(index.labels)).to(group.device)
-        self.replica = group.wrap(self.model)
-        self.optimizer = build_optimizer(recipe, self.model)
-        self.schedule = build_schedule(recipe)
-        self.scaler = torch.amp.GradScaler(group.device.type, enabled=recipe.train.precision == "fp16")
-        self.clips = build_clips(recipe, index)
-        self.sampler = SeekableSampler(
-            len(self.clips),
-            recipe.train.batch_size,
-            seed=recipe.train.seed,
-            rank=group.rank,
-            world_size=group.world_size,
-            drop_last=len(self.clips) >= recipe.train.batch_size,
+        self.recipe, self.index, self.folder, self.group = recipe, index, folder, group
+        self.workers, self.safety = workers, safety
+        small_copies = build_cache(recipe, cache)
+        self.loader = ClipLoader(build_clips(recipe, index, cache=small_copies), recipe, group, workers)
+        model = build_model(recipe, len(index.labels), initial=not resume).to(group.device)
+        self.step = TrainStep(recipe, model, group, self.loader.steps_per_epoch)
+        self.views = (
+            build_views(recipe, index, "val", num_clips=1, num_crops=1, cache=small_copies)
+            if index.splits.get("val")
+            else None
         )
-        self.loader: DataLoader[Clip | Broken] = DataLoader(
-            self.clips,
-            batch_sampler=self.sampler,
-            collate_fn=collate,
-            num_workers=workers,
-            persistent_workers=workers > 0,
-            pin_memory=group.device.type == "cuda",
-        )
-        self.views = build_views(recipe, index, "val", num_clips=1, num_crops=1) if index.splits.get("val") else None
         self.progress = TrainingProgress(
-            recipe.train.epochs, self.sampler.steps_per_epoch, quiet=quiet or not group.is_main
+            recipe.train.epochs, self.loader.steps_per_epoch, quiet=quiet or not group.is_main
         )
         self.position = Position(0, 0)
-        self.between_steps = True  # the weights are those of the position, and not of half a step further
-        self.tally = torch.zeros(3, dtype=torch.float64)  # loss, right answers, clips of this epoch and process
+        self.tally = torch.zeros(3, dtype=torch.float64)  # loss, right answers, clips of this epoch, all processes
         self.rows: list[EpochRow] = []
         self.quarantine: dict[str, str] = {}
-        self.best_top1: float | None = None
+        self.best: float | None = None
+        self.asked_to_stop: Callable[[], int] = lambda: 0
+        if resume:
+            self._restore()
+        self.saved_at = time.monotonic()
+
+    def summary(self) -> list[str]:
+        """Return the recipe as it takes effect, section by section, and what follows from it on these processes."""
+        from vov3d.recipe import summary
+
+        return [
+            *summary(self.recipe),
+            f"{self.loader.num_videos} videos, {self.loader.steps_per_epoch} steps an epoch, "
+            f"{self.step.batch_text()}, learning rate {self.step.rate(0, 0):.4g} at the first step",
+        ]
 
     def run(self) -> TrainResult:
         """Train from where the run stands to the end of the recipe."""
         started = time.perf_counter()
-        with self.progress:
+        with self.progress, interrupts_noted() as self.asked_to_stop:
             while self.position.epoch < self.recipe.train.epochs:
                 self._train_epoch()
         return TrainResult(
             out=self.folder.path,
             epochs=self.recipe.train.epochs,
-            best_top1=self.best_top1,
-            last_top1=self.rows[-1].val_top1,
+            best_top1=self.best,
+            last_top1=_headline(self.rows[-1]),
             checkpoint=self.folder.last,
             quarantined=len(self.quarantine),
             seconds=time.perf_counter() - started,
@@ -190,92 +228,55 @@ class _Training:
     def _train_epoch(self) -> None:
         epoch, first_step = self.position.epoch, self.position.step
         started = time.perf_counter()
-        done = 0
-        self.sampler.seek(epoch, first_step)
-        try:
-            for step, batch in enumerate(self.loader, start=first_step):
-                with interrupt_later():
-                    self.between_steps = False
-                    self._note_broken(batch)
-                    self.tally += self._step(epoch, step, batch)
-                    self.position = Position(epoch, step + 1)
-                    self.between_steps = True
-                done += len(batch.labels) * self.group.world_size
-                self.progress.advance(
-                    epoch,
-                    step,
-                    loss=float(self.tally[0] / self.tally[2].clamp_min(1)),
-                    clips_per_second=done / (time.perf_counter() - started),
-                )
-        except KeyboardInterrupt:
-            if self.between_steps:
-                self._save_resume()
-            raise
+        done = 0.0
+        for step, batch in enumerate(self.loader.batches(epoch, first_step), start=first_step):
+            num_clips, num_broken, stop, save = self._agree(batch)
+            if num_broken:
+                self._note_broken(batch)
+            if num_clips:
+                self.tally += self.step.take(epoch, step, batch, num_clips)
+            self.position = Position(epoch, step + 1)
+            done += num_clips
+            self.progress.advance(
+                epoch,
+                step,
+                loss=float(self.tally[0] / self.tally[2].clamp_min(1)),
+                clips_per_second=done / (time.perf_counter() - started),
+            )
+            if stop or save:
+                self._save_state()
+            stop_for(stop)
         self._finish_epoch(done, time.perf_counter() - started)
 
-    def _step(self, epoch: int, step: int, batch: Batch) -> Tensor:
-        """Take one step of the optimiser; return summed loss, right answers and clips of this process."""
-        tally = torch.zeros(3, dtype=torch.float64)
-        num_clips = int(self.group.sum(torch.tensor(len(batch.labels))))  # of all processes
-        if num_clips == 0:  # every video of the batch was quarantined
-            return tally
-        settings, steps = self.recipe.train, self.sampler.steps_per_epoch
-        rate = self.schedule.at(epoch + step / steps)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        torch.manual_seed(((settings.seed * 10_007 + epoch) * steps + step) * 1_009 + self.group.rank)  # dropout
-        rng = np.random.default_rng((STILLS_STREAM, settings.seed, epoch, step, self.group.rank))
-        mixed = add_stills(batch.clips.to(self.group.device, non_blocking=True), settings.stills, rng)
-        clips = mixed.chunk(settings.accumulate)
-        labels = batch.labels.to(self.group.device, non_blocking=True).chunk(settings.accumulate)
-        self.optimizer.zero_grad(set_to_none=True)
-        if len(batch.labels) == 0:
-            self._keep_pace()
-            clips, labels = (), ()
-        for number, (part, truth) in enumerate(zip(clips, labels, strict=True), start=1):
-            with self._synchronised(number == len(labels)):
-                with self._autocast():
-                    logits = self.replica(part)
-                loss = F.cross_entropy(logits.float(), truth, label_smoothing=settings.label_smoothing)
-                share = len(truth) * self.group.world_size / num_clips  # gradients are averaged over the processes
-                self.scaler.scale(loss * share).backward()
-            right = (logits.argmax(1) == truth).sum()
-            tally += torch.tensor([float(loss.detach()) * len(truth), float(right), len(truth)], dtype=torch.float64)
-        if not torch.isfinite(tally[0]):
-            raise TrainingError(
-                f"epoch {epoch + 1}, step {step + 1}: the loss is {float(tally[0])}; lower --optim.lr (now {rate:.4g}) "
-                "or train with --train.precision float32"
-            )
-        self.scaler.step(self.optimizer)
-        self.scaler.update()
-        return tally
+    def _agree(self, batch: Batch) -> tuple[int, int, int, bool]:
+        """Return what all processes have to know of a step.
 
-    def _keep_pace(self) -> None:
-        """Add nothing to a step that other processes take: they wait for every process."""
-        side = self.recipe.clip.crop
-        self.replica.eval()
-        nothing = self.replica(torch.zeros(1, 3, self.recipe.clip.num_frames, side, side, device=self.group.device))
-        self.scaler.scale(0 * nothing.sum()).backward()
-        self.replica.train()
+        Returns:
+            Clips and broken videos of all of them, the signal that any was stopped by, and whether to save.
+        """
+        is_time = self.group.is_main and time.monotonic() - self.saved_at > 60 * self.safety.save_minutes
+        own = [len(batch.labels), len(batch.broken), int(is_time)]
+        num_clips, num_broken, save = self.group.sum(torch.tensor(own)).tolist()
+        stop = self.group.largest(self.asked_to_stop())
+        return num_clips, num_broken, stop, bool(save)
 
-    def _finish_epoch(self, done: int, seconds: float) -> None:
+    def _finish_epoch(self, done: float, seconds: float) -> None:
         """Evaluate, log and save, each as often as the recipe says."""
         settings, number = self.recipe.train, self.position.epoch + 1
         ends = number == settings.epochs
-        self.quarantine = dict(sorted(self.group.gather(list(self.quarantine.items()))))
-        loss, right, clips = self.group.sum(self.tally).tolist()
+        loss, right, clips = self.tally.tolist()
         if clips == 0:
             reason = next(iter(self.quarantine.values()), "there are none")
-            raise DataError(f"none of the {len(self.clips)} training videos can be decoded; the first: {reason}")
-        self.group.average_statistics(self.model)
+            raise DataError(f"none of the {self.loader.num_videos} training videos can be decoded; the first: {reason}")
         metrics = None
         if self.views is not None and (ends or number % settings.evaluate_every_epochs == 0):
+            self._save_state()  # testing may take long, and be killed
             self._precise_norm()
             metrics = self._evaluate(self.views)
         row = EpochRow(
             epoch=number,
-            step=number * self.sampler.steps_per_epoch,
-            lr=self.schedule.at(number - 1 / self.sampler.steps_per_epoch),
+            step=number * self.loader.steps_per_epoch,
+            lr=self.step.rate(number - 1, self.loader.steps_per_epoch - 1),
             train_loss=loss / clips,
             train_top1=right / clips,
             val_loss=metrics.loss if metrics else None,
@@ -284,81 +285,128 @@ class _Training:
             clips_per_second=done / seconds,
             seconds=seconds,
             quarantined=len(self.quarantine),
+            val_map=metrics.mean_average_precision if metrics else None,
         )
         self.rows.append(row)
         self.position = Position(number, 0)
         self.tally.zero_()
-        best = metrics is not None and (self.best_top1 is None or metrics.top1 >= self.best_top1)
-        if metrics is not None and best:
-            self.best_top1 = metrics.top1
+        accuracy = _headline(row)
+        best = accuracy is not None and (self.best is None or accuracy >= self.best)
+        self.best = accuracy if best else self.best
         if self.group.is_main:
             self.progress.epoch(row)
             self.folder.write_log(self.rows, self.quarantine)
             self.folder.write_tensorboard(row)
-            if ends or best or number % settings.checkpoint_every_epochs == 0:
-                self._save(best=best)
+        if ends or best or number % settings.checkpoint_every_epochs == 0:
+            self._save_weights(best=best)
+            self._save_state()
         self.group.wait()
+        stop = self.group.largest(self.asked_to_stop())
+        if stop:
+            self._save_state()
+        stop_for(stop)
 
     def _evaluate(self, views: ViewDataset) -> Metrics | None:
         """Return the metrics of the validation videos, one view each; ``None`` if none of them can be decoded."""
         scores, missing = score_videos(
-            self.model, views, self.group, window=head_window(self.recipe), workers=self.workers
+            self.step.tested,
+            views,
+            self.group,
+            window=head_window(self.recipe),
+            workers=self.workers,
+            loss=self.recipe.train.loss,
+            on_progress=lambda _done, _all: stop_for(self.asked_to_stop()),
         )
         for one in missing:
             log.warning("left out of validation: %s: %s", one.path, one.reason)
         if not scores:
             return None
-        return summarise(scores, missing, self.index.labels, views, checkpoint="", data="", split="val", seconds=0.0)
+        return summarise(
+            scores,
+            missing,
+            self.index.labels,
+            views,
+            checkpoint="",
+            data="",
+            split="val",
+            seconds=0.0,
+            loss=self.recipe.train.loss,
+        )
 
     def _precise_norm(self) -> None:
         """Measure the norms' statistics over training batches, if the recipe asks for it."""
-        wanted = min(self.recipe.train.precise_bn_batches, self.sampler.steps_per_epoch)
-        if wanted:
-            self.sampler.seek(self.position.epoch)
-            with self._autocast():
-                recompute_norm_statistics(self.model, islice(self._clips_alone(), wanted), self.group.mean)
+        wanted = min(self.recipe.train.precise_bn_batches, self.loader.steps_per_epoch)
+        if not wanted:
+            return
+        batches = islice(self._clips_alone(), wanted)
+        with self.step.autocast():
+            recompute_norm_statistics(self.step.tested, batches, self.group.average_statistics)
 
     def _clips_alone(self) -> Iterator[Tensor]:
-        return (batch.clips.to(self.group.device) for batch in self.loader if len(batch.labels))
-
-    def _autocast(self) -> torch.autocast:
-        dtype = DTYPES.get(self.recipe.train.precision)
-        return torch.autocast(self.group.device.type, dtype=dtype or torch.bfloat16, enabled=dtype is not None)
-
-    def _synchronised(self, last: bool) -> AbstractContextManager[None]:
-        """Average the gradients over the processes in the last part of a batch alone."""
-        if last or not isinstance(self.replica, torch.nn.parallel.DistributedDataParallel):
-            return nullcontext()
-        return self.replica.no_sync()
+        """Yield the clips of the epoch's batches; a process without any yields none of the right shape."""
+        for batch in self.loader.batches(self.position.epoch, 0):
+            stop_for(self.asked_to_stop())
+            yield self.step.clips_of(batch)
 
     def _note_broken(self, batch: Batch) -> None:
-        for broken in batch.broken:
+        """Quarantine videos that any process could not decode.
+
+        Raises:
+            DataError: in every process, if they are too many.
+        """
+        for broken in self.group.gather(list(batch.broken)):
             if str(broken.path) not in self.quarantine:
                 self.quarantine[str(broken.path)] = broken.reason
-                log.warning("quarantined: %s: %s", broken.path, broken.reason)
+                if self.group.is_main:
+                    log.warning("quarantined: %s: %s", broken.path, broken.reason)
+        self.quarantine = dict(sorted(self.quarantine.items()))
+        if self.group.is_main:
+            self.folder.write_quarantine(self.quarantine)
+        limit, total = self.safety.max_broken, self.loader.num_videos
+        if len(self.quarantine) > max(int(limit > 0), int(limit * total)):
+            path, reason = next(iter(self.quarantine.items()))
+            raise DataError(
+                f"{len(self.quarantine)} of {total} training videos cannot be decoded, more than the {limit:.4g} that "
+                f"--max-broken allows; the first: {path}: {reason}; all are in "
+                f"{str(self.folder.path / 'quarantine.csv')!r}"
+            )
 
-    def _save(self, *, best: bool) -> None:
-        tensors, description = self.model.state_dict(), describe(self.recipe, self.index.labels)
-        write_checkpoint(self.folder.last, tensors, description)
-        if best:
-            write_checkpoint(self.folder.best, tensors, description)
-        self._save_resume()
-
-    def _save_resume(self) -> None:
+    def _save_weights(self, *, best: bool) -> None:
         if not self.group.is_main:
             return
+        tensors, description = self.step.tested.state_dict(), describe(self.recipe, self.index.labels)
+        for path in (self.folder.last, self.folder.best)[: 1 + best]:
+            write_checkpoint(path, tensors, description)
+
+    def _save_state(self) -> None:
+        """Write where the run stands, in the first process.
+
+        Raises:
+            TrainingError: if the weights are not numbers; what was written before stays.
+        """
         from vov3d.recipe import to_mapping
 
-        self.folder.save_resume(
+        self.saved_at = time.monotonic()
+        spoilt = [name for name, tensor in self.step.model.state_dict().items() if not torch.isfinite(tensor).all()]
+        if spoilt:
+            raise TrainingError(
+                f"epoch {self.position.epoch + 1}, step {self.position.step}: {len(spoilt)} tensors of the network are "
+                f"no longer finite, first {spoilt[0]}; the last good checkpoint stays. Lower --optim.lr"
+            )
+        if not self.group.is_main:
+            return
+        average = self.step.average
+        self.folder.states.save(
             ResumeState(
                 position=self.position,
-                model=self.model.state_dict(),
-                optimizer=optimizer_tensors(self.optimizer, self.model),
-                loss_scale=self.scaler.state_dict(),
+                model=self.step.model.state_dict(),
+                optimizer=optimizer_tensors(self.step.optimizer, self.step.model),
+                average=average_tensors(average) if average is not None else {},
+                loss_scale=self.step.scaler.state_dict(),
                 tally=tuple(self.tally.tolist()),
                 rows=self.rows,
                 quarantine=self.quarantine,
-                best_top1=self.best_top1,
+                best=self.best,
                 recipe=as_json(to_mapping(self.recipe)),
                 data=self._fingerprint(),
             )
@@ -366,10 +414,12 @@ class _Training:
 
     def _fingerprint(self) -> str:
         """Return what tells these training videos, in their order and with their labels, from others."""
-        named = [self.index.labels, [(item.name, item.label) for item in self.clips.items]]
+        items = self.index.splits["train"]
+        places = [item.packed and (item.path.name, item.packed.offset) for item in items]  # the order depends on them
+        named = [self.index.labels, [(item.name, *item.classes) for item in items], places]
         return hashlib.sha256(json.dumps(named).encode()).hexdigest()
 
-    def restore(self) -> None:
+    def _restore(self) -> None:
         """Go back to where the run in the folder stands.
 
         Raises:
@@ -377,21 +427,49 @@ class _Training:
         """
         from vov3d.recipe import to_mapping
 
-        state = self.folder.load_resume()
+        state = self.folder.states.load()
         if state.recipe != as_json(to_mapping(self.recipe)):
             raise RunFolderError(
                 f"the run in {str(self.folder.path)!r} was begun with another recipe; resume it with its recipe.yaml"
             )
         if state.data != self._fingerprint():
             raise RunFolderError(
-                f"the run in {str(self.folder.path)!r} was begun with other training videos than the {len(self.clips)} "
-                f"in {len(self.index.labels)} classes of {str(self.index.root)!r}; give its --data, or a new --out"
+                f"the run in {str(self.folder.path)!r} was begun with other training videos than the "
+                f"{self.loader.num_videos} in {len(self.index.labels)} classes of {str(self.index.root)!r}; give its "
+                "--data, or a new --out"
             )
-        self.model.load_state_dict(state.model)
-        restore_optimizer(self.optimizer, self.model, state.optimizer)
-        self.scaler.load_state_dict(dict(state.loss_scale))
-        self.position, self.rows, self.best_top1 = state.position, list(state.rows), state.best_top1
+        self.step.model.load_state_dict(state.model)
+        restore_optimizer(self.step.optimizer, self.step.model, state.optimizer)
+        if self.step.average is not None:
+            restore_average(self.step.average, state.average)
+        self.step.scaler.load_state_dict(dict(state.loss_scale))
+        self.position, self.rows, self.best = state.position, list(state.rows), state.best
         self.quarantine = dict(state.quarantine)
-        if self.group.is_main:
-            self.tally = torch.tensor(state.tally, dtype=torch.float64)
+        self.tally = torch.tensor(state.tally, dtype=torch.float64)
         log.info("resumed after epoch %d, step %d", self.position.epoch, self.position.step)
+
+
+def _headline(row: EpochRow) -> float | None:
+    """Return the number by which networks are compared."""
+    return row.val_map if row.val_map is not None else row.val_top1
+
+
+@contextmanager
+def _one_line_of_torch(group: ProcessGroup) -> Iterator[None]:
+    """Tell in one line what torch tells in many: a process that decodes, or one that trains with this one, is gone.
+
+    Raises:
+        TrainingError: for these.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        first = " ".join(str(error).split("\n")[0].split())
+        if "DataLoader" in str(error):
+            raise lost_worker(error) from error
+        if group.world_size > 1 and any(word in str(error) for word in ("onnection", "gloo", "NCCL", "imed out")):
+            raise TrainingError(
+                f"process {group.rank} of {group.world_size} lost the others ({first[:200]}); the last good checkpoint "
+                "stays, go on with --resume auto"
+            ) from error
+        raise

@@ -135,6 +135,57 @@ def test_collate() -> None:
         assert batch.broken == tuple(items)
 
 
+def several_labels(index: VideoIndex, labels: tuple[str, ...]) -> VideoIndex:
+    """Three of the videos, which show the first and third class, the second, and none."""
+    items = index.splits["train"]
+    shown = (
+        dataclasses.replace(items[0], label=0, also=(2,)),
+        dataclasses.replace(items[1], label=1),
+        dataclasses.replace(items[2], label=-1),
+    )
+    return dataclasses.replace(index, labels=labels, splits={"train": shown}, multi_label=True)
+
+
+def test_targets_hold_every_class(index: VideoIndex) -> None:
+    several = ClipDataset(several_labels(index, LABELS), "train", **SMALL)
+    batch = collate([several[0, number] for number in (0, 1, 2)])
+    assert batch.targets.dtype == torch.float32
+    assert batch.targets.tolist() == [[1, 0, 1, 0], [0, 1, 0, 0], [0, 0, 0, 0]]
+    assert batch.labels.tolist() == [0, 1, -1]
+    one = ClipDataset(index, "train", **SMALL)
+    batch = collate([one[0, 6], one[0, 5], one[0, 1]])
+    assert (batch.targets.tolist(), batch.labels.tolist()) == ([[0, 0, 1, 0], [0, 1, 0, 0]], [2, 1])
+    views = ViewDataset(index, "val", num_frames=4, crop=32)
+    assert collate([views[0]]).targets.shape == (0,) == collate([one[0, 5]]).targets.shape
+
+
+def test_a_flip_mirrors_every_class(index: VideoIndex) -> None:
+    """The classes are left, right and up: what shows left and up shows right and up in the mirror."""
+    several = several_labels(index, LABELS[:3])
+    plain, flipping = (ClipDataset(several, "train", flip=flip, **SMALL) for flip in ("none", "labels"))
+    mirrored = {0: [0, 1, 1], 1: [1, 0, 0], 2: [0, 0, 0]}
+    seen: dict[int, set[bool]] = {}
+    for epoch in range(12):
+        for number in (0, 1, 2):
+            given, got = clip_of(plain, epoch, number), clip_of(flipping, epoch, number)
+            flipped = not torch.equal(given.clip, got.clip)
+            assert torch.equal(got.clip, given.clip.flip(-1) if flipped else given.clip)
+            assert given.target is not None and got.target is not None
+            assert got.target.tolist() == (mirrored[number] if flipped else given.target.tolist())
+            assert got.label == (got.target.tolist().index(1) if got.target.any() else -1)
+            seen.setdefault(number, set()).add(flipped)
+    assert seen == {number: {True, False} for number in (0, 1, 2)}
+
+
+def test_nothing_is_flipped_where_the_mirror_may_show_what_has_no_label(index: VideoIndex) -> None:
+    """Whether a mirror image turns clockwise says only a label for the other direction, and there is none."""
+    several = several_labels(index, LABELS)
+    plain, flipping = (ClipDataset(several, "train", flip=flip, **SMALL) for flip in ("none", "labels"))
+    for epoch in range(8):
+        for number in (0, 1, 2):
+            assert torch.equal(clip_of(plain, epoch, number).clip, clip_of(flipping, epoch, number).clip)
+
+
 @pytest.mark.parametrize("num_workers", [0, 2])
 def test_a_loader_goes_on_where_it_stopped(index: VideoIndex, num_workers: int) -> None:
     dataset = ClipDataset(index, "train", seed=1, flip="labels", **SMALL)

@@ -90,5 +90,13 @@ def test_damaged_frames_give_pixels_or_a_decode_error(tmp_path: Path) -> None:
     assert min(outcomes.values()) > 30
 
 
+def test_a_header_that_ends_too_early(frames: Path) -> None:
+    whole = (frames / "frame_0.png").read_bytes()
+    place = whole.index(b"IHDR")
+    (frames / "frame_0.png").write_bytes(whole[: place - 1] + b"\x05" + whole[place:])  # 5 bytes in the place of 13
+    with pytest.raises(DecodeError, match=r"frame 'frame_0.png' cannot be read: Truncated IHDR"):
+        open_video(frames)
+
+
 def test_natural_key() -> None:
     assert sorted(["f10", "f9", "f", "f1b", "f01a"], key=natural_key) == ["f", "f01a", "f1b", "f9", "f10"]

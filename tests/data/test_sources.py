@@ -634,3 +634,218 @@ def test_incomplete_something(tmp_path: Path) -> None:
     assert "neither a video file nor a folder of frames is called" in error(tmp_path)
     (tmp_path / f"{V2}-train.json").unlink()
     assert f"{V2}-labels.json but lacks {V2}-train.json" in error(tmp_path)
+
+
+# -------------------------------------------------------------------------------------------- several labels a video
+
+SEVERAL = {
+    "a/1.mp4": ("jump", "run"),
+    "a/2.mp4": ("run",),
+    "b/1.mp4": (),
+    "b/2.mp4": ("jump", "run", "wave, twice"),
+    "c/1.mp4": ("wave, twice",),
+}
+SPLITS = ("train", "train", "train", "train", "val")
+
+
+def classes(index: VideoIndex) -> dict[str, tuple[str, ...]]:
+    """The class names of each video, in the order of their ids."""
+    found = {item.name: item.classes for items in index.splits.values() for item in items}
+    assert all(tuple(sorted(set(ids))) == ids for ids in found.values())
+    return {name: tuple(index.labels[label] for label in ids) for name, ids in found.items()}
+
+
+@pytest.mark.parametrize("kind", ["csv list", "tab", "semicolon", "json list", "kinetics list", "numbers"])
+def test_several_labels(tmp_path: Path, kind: str) -> None:
+    touch(tmp_path, *SEVERAL)
+    rows = list(zip(SEVERAL, SEVERAL.values(), SPLITS, strict=True))
+    path = tmp_path / "list.csv"
+    if kind == "json list":
+        entries = [{"path": name, "labels": labels, "split": split} for name, labels, split in rows]
+        path = write(tmp_path, "list.json", json.dumps(entries))
+    elif kind == "kinetics list":
+        for split in ("train", "val"):
+            lines = [f'{name},"{"|".join(labels)}"' for name, labels, part in rows if part == split]
+            write(tmp_path, f"{split}.csv", "path,labels\n" + "\n".join(lines))
+        path = tmp_path
+    elif kind == "numbers":
+        write(tmp_path, "labels.txt", "run\nwave, twice\njump\nnever")
+        number = {"run": 0, "wave, twice": 1, "jump": 2}
+        lines = [f"{name},{'|'.join(str(number[label]) for label in labels)},{split}" for name, labels, split in rows]
+        write(tmp_path, "list.csv", "path,labels,split\n" + "\n".join(lines))
+    else:
+        cut = {"csv list": ",", "tab": "\t", "semicolon": ";"}[kind]
+        lines = [f'{name}{cut}"{" | ".join(reversed(labels))}"{cut}{split}' for name, labels, split in rows]
+        write(tmp_path, "list.csv", cut.join(("path", "Labels", "split")) + "\n" + "\n".join(lines))
+    index = read_index(path)
+    assert index.multi_label and index.kind == ("csv list" if kind in ("tab", "semicolon", "numbers") else kind)
+    names = ("run", "wave, twice", "jump", "never") if kind == "numbers" else ("jump", "run", "wave, twice")
+    assert index.labels == names
+    assert classes(index) == {name: tuple(sorted(labels, key=names.index)) for name, labels in SEVERAL.items()}
+    assert {item.name for item in index.splits["val"]} == {"c/1.mp4"}
+    assert "several labels a video: 1.4 on average, at most 3, 1 of 5 videos have none" in index.notes
+    items = {item.name: item for items in index.splits.values() for item in items}
+    assert (items["b/1.mp4"].label, items["b/1.mp4"].also) == (-1, ())
+
+
+def test_one_label_a_video_is_as_ever(tmp_path: Path) -> None:
+    touch(tmp_path, *TWO_CLASSES)
+    index = read_index(
+        write(tmp_path, "l.csv", "path,label,labels\n" + "".join(f"{n},{n[0]}|x,y\n" for n in TWO_CLASSES))
+    )
+    assert (index.multi_label, index.labels) == (False, ("a|x", "b|x"))
+    assert all(item.also == () and item.classes == (item.label,) for items in index.splits.values() for item in items)
+
+
+def test_a_list_of_labels_in_the_folder(tmp_path: Path) -> None:
+    touch(tmp_path, *TWO_CLASSES)
+    write(tmp_path, "any.csv", "path,labels\n" + "".join(f"{name},{name[0]}\n" for name in TWO_CLASSES))
+    index = read_index(tmp_path)
+    assert (index.kind, index.multi_label) == ("csv list", True)
+    assert "several labels a video are allowed, but no video has two; '|' stands between them in a table" in index.notes
+
+
+def test_one_class_there_or_not_is_enough(tmp_path: Path) -> None:
+    touch(tmp_path, *TWO_CLASSES)
+    rows = "".join(f"{name},{'alarm' if name.startswith('a') else ''}\n" for name in TWO_CLASSES)
+    index = read_index(write(tmp_path, "l.csv", f"path,labels\n{rows}"))
+    assert index.labels == ("alarm",)
+    assert [sorted(len(item.classes) for item in index.splits[split]) for split in ("train", "val")] == [[0, 1], [0, 1]]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a/1.mp4,x|y|x\n", ":2: label 'x' is there twice"),
+        ("a/1.mp4,x||y\n", ":2: empty label; '|' stands between two labels of a video"),
+        ("a/1.mp4,x\na/1.mp4,y|x\n", ":3: 'a/1.mp4' has the labels 'y|x', but 'x' at "),
+        ("a/1.mp4,0|3\na/2.mp4,1\n", ":2: label number 3 is out of range; the numbers of 3 classes run from 0"),
+        (",x\n", ":2: empty path"),
+    ],
+)
+def test_wrong_rows_of_labels(tmp_path: Path, text: str, said: str) -> None:
+    touch(tmp_path, *TWO_CLASSES)
+    file = write(tmp_path, "list.csv", f"path,labels\n{text}")
+    assert error(file).startswith(f"{file}{said}")
+
+
+def test_the_order_of_labels_does_not_matter(tmp_path: Path) -> None:
+    touch(tmp_path, *TWO_CLASSES)
+    rows = "a/1.mp4,x|y\na/1.mp4,y|x\na/2.mp4,x\nb/1.mp4,y\nb/2.mp4,\n"
+    index = read_index(write(tmp_path, "list.csv", f"path,labels\n{rows}"))
+    assert "rows that repeat a video are left out: 1" in index.notes
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('[{"path": "a/1.mp4", "labels": "x"}]', ':1: labels is "x"; needed: a list, empty for none of the classes'),
+        ('[{"path": "a/1.mp4", "labels": ["x|y"]}]', ":1: label 'x|y' holds '|', which stands between two labels"),
+        ('[{"path": "a/1.mp4", "labels": [true]}]', ":1: label is true; allowed: text or a whole number"),
+        ('[{"path": "a/1.mp4", "labels": []},\n{"path": "a/2.mp4"}]', ":2: missing 'labels'; given: path"),
+        ('[{"path": "a/1.mp4", "labels": [""]}]', ":1: empty label"),
+    ],
+)
+def test_wrong_json_of_labels(tmp_path: Path, text: str, said: str) -> None:
+    touch(tmp_path, *TWO_CLASSES)
+    file = write(tmp_path, "list.json", text)
+    assert error(file).startswith(f"{file}{said}")
+
+
+def test_wrong_sets_of_labels(tmp_path: Path) -> None:
+    touch(tmp_path, *TWO_CLASSES)
+    nothing = write(tmp_path, "l.csv", "path,labels\n" + "".join(f"{name},\n" for name in TWO_CLASSES))
+    assert "has no video with a label in train" in error(nothing)
+    write(tmp_path, "labels.txt", "x|y\nz\n")
+    numbers = write(tmp_path, "l.csv", "path,labels\na/1.mp4,0\na/2.mp4,1\nb/1.mp4,0|1\nb/2.mp4,1\n")
+    assert "the class 'x|y' holds '|', which stands between two labels of a video" in error(numbers)
+    write(tmp_path, "train.csv", "path,labels\na/1.mp4,x|y\na/2.mp4,y\n")
+    val = write(tmp_path, "val.csv", "path,label\nb/1.mp4,x\n")
+    train = tmp_path / "train.csv"
+    assert error(tmp_path) == (
+        f"{val}:2: this list has the column 'label', but that of {train}:2 has 'labels'; give all lists the same"
+    )
+
+
+def test_a_frame_list_is_no_list_of_labels(tmp_path: Path) -> None:
+    file = write(tmp_path, "train.csv", f'{FRAME_LIST}9 0 1 9/1.jpg ""\n')
+    assert "missing column 'label'" in error(file)
+
+
+def some_items(seed: int, num_videos: int) -> list[VideoItem]:
+    """Videos with any of six classes, of which the last is rare."""
+    draw = random.Random(seed)
+    videos = []
+    for number in range(num_videos):
+        shown = [k for k, chance in enumerate((0.5, 0.4, 0.3, 0.2, 0.1, 0.02)) if draw.random() < chance] or [-1]
+        videos.append(VideoItem(Path(f"{number}.mp4"), shown[0], f"{number}.mp4", also=tuple(shown[1:])))
+    return videos
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_several_labels_are_split_so_that_all_can_be_learned(seed: int) -> None:
+    videos = some_items(seed, 120)
+    chosen = val_names(videos, seed)
+    assert chosen == val_names(random.Random(seed).sample(videos, len(videos)), seed)
+    for label in (-1, 0, 1, 2, 3, 4, 5):
+        members = [item.name for item in videos if label in (item.classes or (-1,))]
+        share = len(chosen.intersection(members)) / max(len(members), 1)
+        assert len(members) < 2 or 0 < share < 1
+        assert len(members) < 10 or 0.1 < share < 0.4
+    assert 0.15 * 120 <= len(chosen) <= 0.35 * 120
+
+
+def test_a_class_of_one_video_stays_in_train() -> None:
+    videos = [VideoItem(Path(f"{k}.mp4"), 0, f"{k}.mp4", also=(1,) if k == 3 else ()) for k in range(10)]
+    for seed in range(20):
+        assert "3.mp4" not in val_names(videos, seed)
+
+
+# ------------------------------------------------------------------------------------------------- not for training
+
+
+@pytest.mark.parametrize("split", ["val", "test"])
+def test_without_training_any_split_will_do(tmp_path: Path, split: str) -> None:
+    names_of = {"folders": f"{split}/a/1.mp4", "list": "1.mp4", "lists": "1.mp4"}
+    for kind, name in names_of.items():
+        touch(tmp_path / kind, name)
+    write(tmp_path, "list/index.csv", f"path,label,split\n1.mp4,a,{split}\n")
+    write(tmp_path, f"lists/{split}.csv", "path,label\n1.mp4,a\n")
+    for kind, name in names_of.items():
+        index = read_index(tmp_path / kind, for_training=False)
+        assert names(index) == {split: [(name, "a")]}
+        assert index.labels == ("a",)
+    assert "no folder 'train'" in error(tmp_path / "folders")
+    assert "has no video in the split 'train', only in" in error(tmp_path / "list")
+    (tmp_path / "nothing").mkdir()
+    with pytest.raises(DataError, match="is empty"):
+        read_index(tmp_path / "nothing", for_training=False)
+
+
+def test_what_can_be_trained_on_is_read_the_same_without_training(tmp_path: Path) -> None:
+    touch(tmp_path / "one", *TWO_CLASSES)
+    touch(tmp_path / "two", *(f"{split}/{name}" for split in ("train", "val") for name in TWO_CLASSES))
+    write(tmp_path, "two/test.csv", "x/1.mp4,a\n")  # of something else
+    touch(tmp_path / "three", *TWO_CLASSES)
+    write(tmp_path, "three/index.csv", "path,labels\n" + "".join(f"{name},{name[0]}\n" for name in TWO_CLASSES))
+    write(tmp_path, "three/val.csv", "a/1.mp4,b\n")
+    for name in ("one", "two", "three"):
+        assert read_index(tmp_path / name, for_training=False) == read_index(tmp_path / name)
+
+
+def test_a_test_may_show_classes_that_train_lacks_and_numbers_with_gaps(tmp_path: Path) -> None:
+    touch(tmp_path, *TWO_CLASSES)
+    file = write(tmp_path, "l.csv", "a/1.mp4,0,train\na/2.mp4,5,test\nb/1.mp4,2,test\n")
+    index = read_index(file, for_training=False)
+    assert index.labels == ("0", "1", "2", "3", "4", "5")
+    assert names(index)["val"] == [("a/2.mp4", "5"), ("b/1.mp4", "2")]
+    assert "label number 5 is out of range" in error(file)
+
+
+def test_something_something_may_be_tested_without_its_training_videos(tmp_path: Path) -> None:
+    something_v2(tmp_path)
+    touch(tmp_path, f"20bn-{V2}/9.webm")
+    index = read_index(tmp_path, for_training=False)
+    assert names(index) == {"val": [(f"20bn-{V2}/9.webm", "Pushing something")]}
+    assert "train: 2 of 2 videos are not there and are left out" in index.notes
+    assert "the video '7' is not there (2 of 2 in train are not)" in error(tmp_path)

@@ -6,7 +6,8 @@ import numpy as np
 
 from vov3d.data.timeline import Timeline
 
-TIMELINE = Timeline(pts=np.array([10, 20, 40, 50, 80]), keyframe_pts=np.array([5, 40, 80]))
+NO_PACKETS = np.array([], np.int64)
+TIMELINE = Timeline(np.array([10, 20, 40, 50, 80]), np.array([5, 40, 80]), NO_PACKETS)
 
 
 def test_each_frame_starts_at_the_keyframe_before_it() -> None:
@@ -19,7 +20,7 @@ def test_numbers_and_time_stamps() -> None:
 
 
 def test_a_lead_that_cannot_be_decoded_is_dropped() -> None:
-    cut = Timeline(pts=np.array([10, 20, 40, 50]), keyframe_pts=np.array([40]))
+    cut = Timeline(np.array([10, 20, 40, 50]), np.array([40]), NO_PACKETS)
     assert cut.without_lead(40).pts.tolist() == [40, 50]
     assert cut.without_lead(20).pts.tolist() == [20, 40, 50]  # decoded after all: it refers to the keyframe alone
     assert cut.without_lead(50).pts.tolist() == [40, 50]  # the keyframe is damaged: promised, and missed when asked for

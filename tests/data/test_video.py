@@ -22,6 +22,7 @@ from tests.data.video_files import (
     write_audio,
 )
 from vov3d.data.pyav import PyAVDecoder, _quarter_turns
+from vov3d.data.timeline import Jump
 from vov3d.data.video import Decoder, open_video
 from vov3d.errors import DecodeError
 
@@ -244,8 +245,8 @@ def test_a_late_frame_does_not_cost_the_early_ones(
     decoded: list[int | None] = []
     run = PyAVDecoder._run
 
-    def spy(self: PyAVDecoder) -> Iterator[av.VideoFrame]:
-        for frame in run(self):
+    def spy(self: PyAVDecoder, jump: Jump | None = None) -> Iterator[av.VideoFrame]:
+        for frame in run(self, jump):
             decoded.append(frame.pts)
             yield frame
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import copy
 
+import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
 
+from vov3d.layers import BatchNorm
 from vov3d.models import VoV3D
 
 
@@ -24,3 +26,47 @@ def test_float32_gradients_on_maps_of_one_pixel() -> None:
         F.cross_entropy(network(clips.to(dtype)), labels).backward()
     for ours, exact in zip(model.parameters(), precise.parameters(), strict=True):
         assert (ours.grad - exact.grad).norm() <= 1e-3 * exact.grad.norm()
+
+
+def test_groups_of_clips_are_normalised_as_separate_batches_are() -> None:
+    """Eight clips in groups of four are what two processes with four clips each see."""
+    clips = torch.randn(8, 5, 3, 4, 4, dtype=torch.float64) * 3 + 2
+    grouped, alone = BatchNorm(5).double(), [BatchNorm(5).double() for _ in range(2)]
+    grouped.clips_per_group = 4
+    expected = torch.cat([norm(part) for norm, part in zip(alone, clips.split(4), strict=True)])
+    torch.testing.assert_close(grouped(clips), expected, rtol=1e-12, atol=1e-12)
+    for name in ("running_mean", "running_var"):
+        mean = (getattr(alone[0], name) + getattr(alone[1], name)) / 2
+        torch.testing.assert_close(getattr(grouped, name), mean, rtol=1e-12, atol=1e-12)
+    assert grouped.num_batches_tracked == 1
+    assert not torch.allclose(BatchNorm(5).double()(clips), expected)
+
+
+def test_groups_have_the_gradients_of_separate_batches() -> None:
+    clips = torch.randn(6, 2, 2, 3, 3, dtype=torch.float64, requires_grad=True)
+    norm = BatchNorm(2).double()
+    norm.clips_per_group = 2
+    assert torch.autograd.gradcheck(lambda x: norm(x).square().cumsum(0), (clips,))
+
+
+@pytest.mark.parametrize("clips_per_group", [2, None])
+def test_a_plain_average_over_batches_is_one_of_groups_too(clips_per_group: int | None) -> None:
+    batches = torch.randn(3, 4, 2, 2, 5, 5, dtype=torch.float64)
+    norm = BatchNorm(2).double()
+    norm.clips_per_group, norm.momentum = clips_per_group, None
+    for clips in batches:
+        norm(clips)
+    groups = batches.unflatten(1, (-1, clips_per_group or 4)).flatten(0, 1)
+    expected = torch.stack([group.transpose(0, 1).flatten(1).var(1) for group in groups]).mean(0)
+    torch.testing.assert_close(norm.running_var, expected, rtol=1e-12, atol=1e-12)
+
+
+def test_no_clips_at_all_are_normalised_without_a_trace() -> None:
+    norm = BatchNorm(3)
+    before = {name: tensor.clone() for name, tensor in norm.state_dict().items()}
+    normalised = norm(torch.empty(0, 3, 2, 4, 4))
+    assert normalised.shape == (0, 3, 2, 4, 4)
+    normalised.sum().backward()
+    assert all(not parameter.grad.any() for parameter in norm.parameters() if parameter.grad is not None)
+    assert all(parameter.grad is not None for parameter in norm.parameters())
+    assert all(torch.equal(tensor, before[name]) for name, tensor in norm.state_dict().items())

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from tests.tiny import small_network
+from vov3d.layers import BatchNorm
 from vov3d.optim import recompute_norm_statistics
 
 
@@ -72,5 +73,17 @@ def test_processes_take_their_mean(batches: list[Tensor]) -> None:
     alone = nn.BatchNorm3d(3)
     recompute_norm_statistics(alone, batches)
     assert alone.running_mean is not None and norm.running_mean is not None
-    recompute_norm_statistics(norm, batches, lambda values: values / 2)
+    told = []
+
+    def share(model: nn.Module, weight: float) -> None:
+        told.append((model, weight))
+        model.running_mean.div_(2)  # type: ignore[operator,union-attr]
+
+    empty = torch.empty(0, 3, 4, 8, 8)
+    recompute_norm_statistics(norm, batches, share)
+    assert told == [(norm, float(len(batches)))]
     torch.testing.assert_close(norm.running_mean, alone.running_mean / 2)
+    ours = BatchNorm(3)
+    recompute_norm_statistics(ours, [empty, *batches, empty], share)  # as a process does that has no clips at times
+    assert told[1][1] == len(batches)
+    torch.testing.assert_close(ours.running_mean, norm.running_mean)

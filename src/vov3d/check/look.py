@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
-from vov3d.check.opened import Opened, open_item, same_content
+from vov3d.check.opened import Opened, same_content, try_to_open
 from vov3d.check.report import SHORT_FRAMES, BrokenVideo, ClassReport, DataReport, SplitReport, Spread
 from vov3d.check.verdicts import verdicts
 from vov3d.data.flips import flip_labels
@@ -38,11 +38,11 @@ def check(
     Raises:
         DataError: if the data set cannot be read as given.
     """
-    index = read_index(Path(data))
+    index = read_index(data)
     chosen = [(split, item) for split, items in index.splits.items() for item in _spread_out(items, max_videos)]
     opened = []
     with ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
-        for one in pool.map(lambda part: open_item(part[0], part[1], index.frame_fps), chosen):
+        for one in pool.map(lambda part: try_to_open(part[0], part[1], index.frame_fps), chosen):
             opened.append(one)
             if on_progress:
                 on_progress(len(opened), len(chosen))
@@ -59,7 +59,7 @@ def _spread_out(items: Sequence[VideoItem], number: int | None) -> Sequence[Vide
 def _report(data: str, index: VideoIndex, opened: Sequence[Opened], same: Sequence[Sequence[Opened]]) -> DataReport:
     leaked = [group for group in same if len({one.split for one in group}) > 1]
     infos = [one.info for one in opened if one.info]
-    counts = {split: Counter(item.label for item in items) for split, items in index.splits.items()}
+    counts = {split: Counter(_classes(items)) for split, items in index.splits.items()}
     report = DataReport(
         data=data,
         kind=index.kind,
@@ -74,11 +74,12 @@ def _report(data: str, index: VideoIndex, opened: Sequence[Opened], same: Sequen
         broken=tuple(BrokenVideo(one.item.name, one.reason) for one in opened if not one.info),
         duplicates=_names(group for group in same if group not in leaked),
         leaked=_names(leaked),
-        contradictory=_names(group for group in same if len({one.item.label for one in group}) > 1),
+        contradictory=_names(group for group in same if len({frozenset(one.item.classes) for one in group}) > 1),
         shared_names=_shared_names(index),
         short=tuple(one.item.name for one in opened if one.info and one.info.num_frames < SHORT_FRAMES),
         imbalance=max(counts["train"].values()) / min(counts["train"].values()),
         verdicts=(),
+        multi_label=index.multi_label,
     )
     return replace(report, verdicts=tuple(verdicts(report)))
 
@@ -89,11 +90,16 @@ def _split_report(split: str, items: Sequence[VideoItem], opened: Iterable[Opene
         split=split,
         num_videos=len(items),
         num_opened=len(infos),
-        num_classes=len({item.label for item in items if item.label >= 0}),
+        num_classes=len(set(_classes(items))),
         num_frames=_spread([info.num_frames for info in infos]),
         duration_seconds=_spread([info.duration_seconds for info in infos]),
         fps=_spread([info.fps for info in infos]),
     )
+
+
+def _classes(items: Iterable[VideoItem]) -> Iterable[int]:
+    """The classes of all videos, each as often as a video shows it."""
+    return (label for item in items for label in item.classes)
 
 
 def _spread(values: Sequence[float]) -> Spread | None:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
 
+from vov3d.data.opening import open_files, open_item, read_packed
 from vov3d.data.sources import VideoItem
-from vov3d.data.video import IMAGE_SUFFIXES, VideoInfo, open_video
+from vov3d.data.video import VideoInfo
 from vov3d.errors import DecodeError
 
 
@@ -25,7 +26,7 @@ class Opened:
     reason: str
 
 
-def open_item(split: str, item: VideoItem, frame_fps: float | None) -> Opened:
+def try_to_open(split: str, item: VideoItem, frame_fps: float | None) -> Opened:
     """Open a video and decode its first, middle and last frame.
 
     Args:
@@ -34,8 +35,12 @@ def open_item(split: str, item: VideoItem, frame_fps: float | None) -> Opened:
         frame_fps: frames per second, should it be a folder of frames.
     """
     try:
-        num_bytes = sum(file.stat().st_size for file in _files(item))
-        with open_video(item.path, item.frame_names, frame_fps) as video:
+        if item.packed is None:
+            num_bytes, decoder = sum(file.stat().st_size for file in _files(item)), open_item(item, frame_fps)
+        else:
+            content = read_packed(item)
+            num_bytes, decoder = sum(map(len, content.values())), open_files(item.place, content, frame_fps)
+        with decoder as video:
             last = video.info.num_frames - 1
             video.frames(sorted({0, last // 2, last}))
             return Opened(split, item, num_bytes, video.info, "")
@@ -48,9 +53,10 @@ def open_item(split: str, item: VideoItem, frame_fps: float | None) -> Opened:
 def _files(item: VideoItem) -> list[Path]:
     if not item.path.is_dir():
         return [item.path]
-    if item.frame_names is not None:
-        return [item.path / name for name in item.frame_names]
-    return sorted(file for file in item.path.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES)
+    from vov3d.data.frame_folder import images_in
+
+    names = images_in(item.path) if item.frame_names is None else item.frame_names
+    return [item.path / name for name in names]
 
 
 def same_content(opened: Iterable[Opened], pool: ThreadPoolExecutor) -> list[list[Opened]]:
@@ -67,9 +73,18 @@ def same_content(opened: Iterable[Opened], pool: ThreadPoolExecutor) -> list[lis
 
 
 def _digest(item: VideoItem) -> bytes:
-    content = blake2b(digest_size=16)
+    digest = blake2b(digest_size=16)
+    for block in _blocks(item):
+        digest.update(block)
+    return digest.digest()
+
+
+def _blocks(item: VideoItem) -> Iterator[bytes]:
+    """The content of a video, piece by piece."""
+    if item.packed is not None:
+        yield from read_packed(item).values()
+        return
     for path in _files(item):
         with path.open("rb") as file:
             while block := file.read(1 << 20):
-                content.update(block)
-    return content.digest()
+                yield block

@@ -92,6 +92,7 @@ class DataReport:
         short: videos with fewer than 16 frames.
         imbalance: videos of the largest class in train for each one of the smallest.
         verdicts: what to do.
+        multi_label: whether a video may show several classes; then it counts in each of them.
     """
 
     data: str
@@ -109,3 +110,4 @@ class DataReport:
     short: tuple[str, ...]
     imbalance: float
     verdicts: tuple[Verdict, ...]
+    multi_label: bool = False

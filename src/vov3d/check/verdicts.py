@@ -38,10 +38,11 @@ def verdicts(report: DataReport) -> Iterator[Verdict]:
     if report.imbalance > UNEVEN_RATIO:
         learned = sorted((one.num_videos["train"], one.label) for one in report.classes if one.num_videos["train"])
         (fewest, rare), (most, common) = learned[0], learned[-1]
+        fair = "mAP" if report.multi_label else "macro top-1"
         yield Verdict(
             "look",
             f"videos in train from {fewest} of {rare!r} to {most} of {common!r}; add some of the rare classes, "
-            "and read the macro top-1, which counts every class alike",
+            f"and read the {fair}, which counts every class alike",
         )
     if report.short:
         yield Verdict(
@@ -51,4 +52,5 @@ def verdicts(report: DataReport) -> Iterator[Verdict]:
     if num_tried < num_videos:
         yield Verdict("look", f"videos not opened: {num_videos - num_tried} of {num_videos}; nothing is known of them")
     if not (report.broken or report.leaked or report.contradictory):
-        yield Verdict("good", "nothing stands in the way of a training")
+        how = ", with --train.loss sigmoid" if report.multi_label else ""
+        yield Verdict("good", f"nothing stands in the way of a training{how}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import math
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +22,11 @@ def existing(text: str) -> Path:
     near = difflib.get_close_matches(missing, sorted(entry.name for entry in folder.iterdir()), n=1)
     hint = f"; did you mean {str(folder / near[0])!r}?" if near else f"; {str(folder)!r} holds no {missing!r}"
     raise argparse.ArgumentTypeError(f"{text!r} does not exist{hint}")
+
+
+def data_place(text: str) -> str | Path:
+    """A file or folder that is there, or a URL; whether that can be read, only reading shows."""
+    return text if "://" in text else existing(text)
 
 
 def new_folder(text: str) -> Path:
@@ -49,6 +55,21 @@ def whole(minimum: int, maximum: int = 1_000_000) -> Callable[[str], int]:
     return read
 
 
+def fraction(minimum: float, maximum: float) -> Callable[[str], float]:
+    """A number from ``minimum`` to ``maximum``."""
+
+    def read(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not minimum <= value <= maximum:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a number from {minimum:g} to {maximum:g}")
+        return value
+
+    return read
+
+
 def one_of(kind: str, *allowed: str) -> Callable[[str], str]:
     """One of a few names."""
 
@@ -64,11 +85,11 @@ def add_data(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
     """``--data``: the videos."""
     parser.add_argument(
         "--data",
-        type=existing,
+        type=data_place,
         required=required,
         metavar="PATH",
         help="the videos: a folder with one folder for each class, a .csv or .json list, or the folder of a data set "
-        "(Something-Something, Kinetics)",
+        "(Something-Something, Kinetics); or what `vov3d pack` wrote, a folder or a URL",
     )
 
 
@@ -77,6 +98,13 @@ def add_machine(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="auto", metavar="NAME", help="auto, cpu, cuda, cuda:1, mps [auto]")
     parser.add_argument(
         "--workers", type=whole(0), metavar="N", help="processes that decode videos; 0: none beside this one [by cores]"
+    )
+
+
+def add_cache(parser: argparse.ArgumentParser) -> None:
+    """``--cache``: small copies of the videos."""
+    parser.add_argument(
+        "--cache", type=new_folder, metavar="DIR", help="keep small copies of the videos there, which decode faster"
     )
 
 

@@ -10,16 +10,16 @@ import sys
 import traceback
 from collections.abc import Iterator, Sequence
 
-from vov3d.cli import check, convert, demo, evaluate, info, models, motion, predict, recipes, report, train
+from vov3d.cli import check, convert, demo, evaluate, info, models, motion, pack, predict, recipes, report, train
 from vov3d.cli.output import to_json
 from vov3d.cli.parser import Parser, UsageError
 from vov3d.cli.verb import Verb
-from vov3d.errors import Vov3dError, unknown_name
+from vov3d.errors import TerminatedError, Vov3dError, unknown_name
 from vov3d.version import __version__
 
 VERBS = {
     module.VERB.name: module.VERB
-    for module in (demo, train, evaluate, predict, report, check, motion, info, convert, recipes, models)
+    for module in (demo, train, evaluate, predict, report, check, motion, pack, info, convert, recipes, models)
 }
 """Every verb by name, in the order of the overview."""
 
@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Returns:
         The exit code: 0; 1 where ``check`` found something wrong; 2 for an error that is told in one line, such as a
-        video that cannot be decoded; 130 where the user interrupted.
+        video that cannot be decoded; 130 where the user interrupted; 143 where the process was asked to end (SIGTERM).
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     for stream in (sys.stdout, sys.stderr):
@@ -58,8 +58,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader has seen enough, as in `vov3d recipes | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except KeyboardInterrupt:
-        return _fail("interrupted", words, code=130)
+    except (KeyboardInterrupt, TerminatedError) as error:
+        asked = isinstance(error, TerminatedError)
+        return _fail("terminated" if asked else "interrupted", words, code=143 if asked else 130)
     except (Vov3dError, OSError) as error:
         return _fail(_reason(error), words)
     except (ValueError, MemoryError, RecursionError) as error:  # an argument that a function refused, or too much

@@ -101,7 +101,12 @@ def _as_table(found: Sequence[Prediction]) -> str:
         for one in found
         for rank, (label, probability) in enumerate(one.top or ((f"cannot be decoded: {one.error}", math.nan),))
     ]
-    return table(("video", "class", "probability %>"), rows)
+    shown = table(("video", "class", "probability %>"), rows)
+    if all(one.exclusive for one in found):
+        return shown
+    return (
+        f"{shown}\n\nThe network was trained with several labels a video: each probability is that of its class alone."
+    )
 
 
 _FORMS = {"table": _as_table, "json": _as_json, "csv": _as_csv}
@@ -111,8 +116,9 @@ VERB = Verb(
     help="say what is to be seen in videos",
     usage="vov3d predict CHECKPOINT SOURCE... [options]",
     description=(
-        "Name the most probable classes of each video, with their probabilities. A video that cannot be "
-        "decoded is reported in its place, and the exit code is then 2."
+        "Name the most probable classes of each video, with their probabilities; those of a network trained "
+        "with several labels a video need not sum to 100 %. A video that cannot be decoded is reported in "
+        "its place, and the exit code is then 2."
     ),
     examples=(
         ("one video", "vov3d predict runs/first/last.safetensors my.mp4"),

@@ -5,9 +5,9 @@ from __future__ import annotations
 from argparse import Namespace
 from typing import TYPE_CHECKING
 
-from vov3d.cli.arguments import add_data, add_machine, new_folder
+from vov3d.cli.arguments import add_cache, add_data, add_machine, fraction, new_folder, one_of, whole
 from vov3d.cli.output import duration, facts, percent
-from vov3d.cli.parser import Parser
+from vov3d.cli.parser import Parser, UsageError
 from vov3d.cli.verb import Answer, Verb
 from vov3d.recipe import (
     Recipe,
@@ -16,6 +16,7 @@ from vov3d.recipe import (
     override,
     recipe_keys,
     recipe_sections,
+    scale_lr,
     value_text,
     with_epochs,
 )
@@ -37,9 +38,40 @@ def add_arguments(parser: Parser) -> None:
     )
     add_data(parser)
     parser.add_argument("--out", type=new_folder, required=True, metavar="DIR", help="the run's folder")
-    parser.add_argument("--resume", action="store_true", help="go on with the run in --out where it stopped")
+    parser.add_argument(
+        "--resume",
+        nargs="?",
+        const="must",
+        type=one_of("--resume", "auto", "must"),
+        metavar="auto",
+        help="go on with the run in --out where it stopped; auto: or begin one, if there is none",
+    )
+    parser.add_argument(
+        "--scale-lr",
+        type=one_of("--scale-lr", "linear"),
+        metavar="linear",
+        help="scale the recipe's learning rates as --batch-size is to the batch that they were chosen for",
+    )
+    parser.add_argument(
+        "--keep", type=whole(1), default=3, metavar="N", help="newest states to resume from that are kept [3]"
+    )
+    parser.add_argument(
+        "--save-minutes",
+        type=fraction(0, 1e6),
+        default=10.0,
+        metavar="X",
+        help="longest time from one state to the next, beside those at the end of epochs [10]",
+    )
+    parser.add_argument(
+        "--max-broken",
+        type=fraction(0, 1),
+        default=0.01,
+        metavar="X",
+        help="part of the training videos that may turn out broken before the run stops; one may, unless 0 [0.01]",
+    )
     parser.add_argument("--quiet", action="store_true", help="no progress")
     add_machine(parser)
+    add_cache(parser)
     values = _recipe_to_explain(parser) if parser.wants_help else {}
     groups = {
         section: parser.add_argument_group(f"recipe, {section}", about) for section, about in recipe_sections().items()
@@ -69,7 +101,7 @@ def _recipe_to_explain(parser: Parser) -> dict[str, str]:
 def run(args: Namespace) -> Answer:
     """Resolve the recipe, then train."""
     recipe = resolve(args)
-    from vov3d.train import train
+    from vov3d.train import Safety, train
 
     result = train(
         recipe,
@@ -77,7 +109,9 @@ def run(args: Namespace) -> Answer:
         args.out,
         device=args.device,
         workers=args.workers,
-        resume=args.resume,
+        cache=args.cache,
+        resume="auto" if args.resume == "auto" else args.resume is not None,
+        safety=Safety(keep=args.keep, save_minutes=args.save_minutes, max_broken=args.max_broken),
         quiet=args.quiet,
     )
     return Answer(result, _text(result))
@@ -95,6 +129,10 @@ def resolve(args: Namespace) -> Recipe:
     if epochs.isdecimal() and int(epochs) and settings.keys().isdisjoint(("optim.warmup_epochs", "optim.step_epochs")):
         recipe = with_epochs(recipe, int(epochs))
     recipe = override(recipe, settings)
+    if args.scale_lr is not None:
+        if "optim.lr" in settings:
+            raise UsageError("--scale-lr and --optim.lr say two things about the learning rate; give one of them")
+        recipe = scale_lr(recipe, load_recipe(name))
     check_start(str(name), recipe)
     return recipe
 

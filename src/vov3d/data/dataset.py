@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Literal, NamedTuple, get_args
 
 import numpy as np
@@ -18,8 +19,12 @@ from torch.utils.data import Dataset
 
 from vov3d.data import sampling
 from vov3d.data.augment import colour_jitter
+from vov3d.data.cache import VideoCache
 from vov3d.data.flips import flip_labels
+from vov3d.data.opening import open_item
+from vov3d.data.pack.reader import ShardReader, training_reader
 from vov3d.data.sources import VideoIndex, VideoItem
+from vov3d.data.targets import multi_hot
 from vov3d.data.transforms import (
     ShortSideLaw,
     crop_offsets,
@@ -29,7 +34,8 @@ from vov3d.data.transforms import (
     random_crop_offset,
     short_side_size,
 )
-from vov3d.data.video import Decoder, VideoInfo, open_video
+from vov3d.data.video import Decoder, VideoInfo
+from vov3d.data.views import Views
 from vov3d.errors import DataError, DecodeError, unknown_name
 
 Sampling = Literal["segment", "dense"]
@@ -42,20 +48,15 @@ CLIP_STREAM, VIEW_STREAM, SHUFFLE_STREAM = 1, 2, 3  # `vov3d.data.sampler` has 0
 
 @dataclass(frozen=True)
 class Clip:
-    """One training clip: float32 [3, T, H, W], the class it shows (after any flip), its index in the split."""
+    """One training clip: float32 [3, T, H, W], the class it shows (after any flip), its index in the split.
+
+    `label` is the first of the classes, -1 for none; `target` [K] is 1 for each class that it shows and 0 elsewhere.
+    """
 
     clip: torch.Tensor
     label: int
     index: int
-
-
-@dataclass(frozen=True)
-class Views:
-    """All test views of one video: float32 [V, 3, T, H, W], view v = crop v mod num_crops of clip v div num_crops."""
-
-    views: torch.Tensor
-    label: int
-    index: int
+    target: torch.Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -70,22 +71,32 @@ class Broken:
 class Batch(NamedTuple):
     """Clips [N, 3, T, H, W] or views [N, V, 3, T, H, W], labels [N], indices [N], and what could not be decoded.
 
-    Where nothing could, N is 0. (A tuple, so that a DataLoader can pin its memory.)
+    Where nothing could, N is 0. Targets are float32 [N, K], 1 for each class that a clip shows: one in each row, or any
+    number in a data set of several labels a video; views have none, [0]. (A tuple, so that a DataLoader can pin its
+    memory.)
     """
 
     clips: torch.Tensor
     labels: torch.Tensor
     indices: torch.Tensor
+    targets: torch.Tensor
     broken: tuple[Broken, ...]
 
 
-def collate(items: Sequence[Clip | Views | Broken]) -> Batch:
-    """Put items together for the `collate_fn` of a DataLoader."""
-    good = [item for item in items if not isinstance(item, Broken)]
+def collate(items: Sequence[Clip | tuple[Clip, ...] | Views | Broken]) -> Batch:
+    """Put items together for the `collate_fn` of a DataLoader.
+
+    Of repeated videos the first clip of each comes first, then the second of each, so that parts of the batch show as
+    many videos as can be.
+    """
+    rows = [item if isinstance(item, tuple) else (item,) for item in items]
+    good = [item for turn in zip_longest(*rows) for item in turn if item is not None and not isinstance(item, Broken)]
+    targets = [item.target for item in good if isinstance(item, Clip) and item.target is not None]
     return Batch(
         clips=torch.stack([_tensor(item) for item in good]) if good else torch.empty(0),
         labels=torch.tensor([item.label for item in good], dtype=torch.int64),
         indices=torch.tensor([item.index for item in good], dtype=torch.int64),
+        targets=torch.stack(targets) if targets else torch.empty(0),
         broken=tuple(item for item in items if isinstance(item, Broken)),
     )
 
@@ -94,7 +105,7 @@ def _tensor(item: Clip | Views) -> torch.Tensor:
     return item.clip if isinstance(item, Clip) else item.views
 
 
-class ClipDataset(Dataset[Clip | Broken]):
+class ClipDataset(Dataset[Clip | tuple[Clip, ...] | Broken]):
     """Random clips of the videos of one split; items are asked for by (epoch, index), as `SeekableSampler` yields them.
 
     Args:
@@ -107,17 +118,21 @@ class ClipDataset(Dataset[Clip | Broken]):
         short_side_law: how that length is drawn.
         crop: side of the square that is cut out, in pixels.
         flip: "labels" flips half of the clips; the label becomes that of the mirror image, and classes whose mirror
-            image is no class are not flipped. "none" never flips.
+            image is no class are not flipped. Of several labels a video, that a class is not there is a label too: then
+            nothing is flipped unless the mirror image of every class is a class. "none" never flips.
         mean: subtracted from the pixels, on the scale of 0 to 1.
         std: divides the pixels.
         colour_jitter: how far the colours of a clip may change, see `vov3d.data.augment`; 0 for not at all.
         seed: of all random choices.
         transform: applied to the cropped and flipped frames, uint8 [T, 3, H, W], as the transforms of torchvision v2
             are; what it draws from torch's generator is a pure function of (seed, epoch, index) too.
+        repeats: clips of an item. More than 1 make an item a tuple of so many clips of one video, which is opened once;
+            each draws its own frames, size, place, flip and colours, and the first is that of `repeats=1`.
+        cache: copies of the videos, which are read in their place; by default the videos are.
 
     Raises:
         DataError: the index has no such split.
-        ValueError: the crop is larger than the shortest side.
+        ValueError: the crop is larger than the shortest side, or there are no repeats.
     """
 
     def __init__(
@@ -137,40 +152,61 @@ class ClipDataset(Dataset[Clip | Broken]):
         colour_jitter: float = 0.0,
         seed: int = 0,
         transform: Callable[[torch.Tensor], torch.Tensor] | None = None,
+        cache: VideoCache | None = None,
+        repeats: int = 1,
     ) -> None:
         _check(sampling=(sampling, Sampling), short_side_law=(short_side_law, ShortSideLaw), flip=(flip, Flip))
         low, high = short_side
         if not 1 <= crop <= low <= high:
             raise ValueError(f"short_side={low} to {high} with crop={crop}; needed: crop <= shortest <= longest")
+        if repeats < 1:
+            raise ValueError(f"repeats={repeats}; at least 1 clip of each video")
         self.items = _items(index, split)
+        self.shards = training_reader(self.items)
+        self._open = open_item if cache is None else cache.open
         self.frame_fps = index.frame_fps
         self.num_frames, self.sampling, self.frame_stride = num_frames, sampling, frame_stride
         self.short_side, self.short_side_law, self.crop = short_side, short_side_law, crop
         self.mean, self.std, self.seed, self.transform = mean, std, seed, transform
-        self.colour_jitter = colour_jitter
+        self.colour_jitter, self.repeats = colour_jitter, repeats
         self.mirrored = flip_labels(index.labels) if flip == "labels" else (None,) * len(index.labels)
+        self.num_classes, self.multi_label = len(index.labels), index.multi_label
 
     def __len__(self) -> int:
         return len(self.items)
 
-    def __getitem__(self, key: tuple[int, int]) -> Clip | Broken:
+    def __getitem__(self, key: tuple[int, int]) -> Clip | tuple[Clip, ...] | Broken:
         epoch, index = key
         item = self.items[index]
-        rng = np.random.default_rng((CLIP_STREAM, self.seed, epoch, index))
+        rngs = [_clip_rng(self.seed, epoch, index, repeat) for repeat in range(self.repeats)]
         try:
-            with _open(item, self.frame_fps) as video:
-                frames = self._frames(video, rng)
+            with self._open(item, self.frame_fps, self.shards) as video:
+                drawn = [self._frames(video, rng) for rng in rngs]
         except DecodeError as error:
             return Broken(index, str(error.path), error.reason)
-        label, mirrored = item.label, self.mirrored[item.label] if item.label >= 0 else None
+        clips = tuple(self._clip(frames, item, index, rng) for frames, rng in zip(drawn, rngs, strict=True))
+        return clips if self.repeats > 1 else clips[0]
+
+    def _clip(self, frames: torch.Tensor, item: VideoItem, index: int, rng: np.random.Generator) -> Clip:
+        """Flip, change and normalise the frames of a clip."""
+        classes, mirrored = item.classes, self._mirrored(item.classes)
         if rng.random() < 0.5 and mirrored is not None:
-            frames, label = hflip(frames), mirrored
+            frames, classes = hflip(frames), mirrored
         if self.transform is not None:
             with torch.random.fork_rng(devices=[]):
                 torch.default_generator.manual_seed(int(rng.integers(2**63)))
                 frames = self.transform(frames)
         clip = normalise(frames, self.mean, self.std)
-        return Clip(colour_jitter(clip, self.colour_jitter, rng), label, index)
+        label = classes[0] if classes else -1
+        target = multi_hot(classes, self.num_classes)
+        return Clip(colour_jitter(clip, self.colour_jitter, rng), label, index, target)
+
+    def _mirrored(self, classes: tuple[int, ...]) -> tuple[int, ...] | None:
+        """The classes that a mirror image shows; None where it must not be shown."""
+        asked = range(self.num_classes) if self.multi_label else classes
+        if not asked or any(self.mirrored[label] is None for label in asked):
+            return None
+        return tuple(partner for label in classes if (partner := self.mirrored[label]) is not None)
 
     def _frames(self, video: Decoder, rng: np.random.Generator) -> torch.Tensor:
         """A random clip at a random size and place, uint8 [T, 3, crop, crop]."""
@@ -204,6 +240,7 @@ class ViewDataset(Dataset[Views | Broken]):
         frame_order: "shuffled" and "reversed" are controls: what a model scores on them, it scores without knowing
             what came first. One order is drawn for each video from (seed, index); it is never the given one.
         seed: of the random choices.
+        cache: copies of the videos, which are read in their place; by default the videos are.
 
     Raises:
         DataError: the index has no such split.
@@ -226,12 +263,15 @@ class ViewDataset(Dataset[Views | Broken]):
         std: float = 0.225,
         frame_order: FrameOrder = "given",
         seed: int = 0,
+        cache: VideoCache | None = None,
     ) -> None:
         _check(sampling=(sampling, Sampling), clip_rule=(clip_rule, ClipRule), frame_order=(frame_order, FrameOrder))
         if num_clips < 1 or num_crops not in (1, 3):
             raise ValueError(f"num_clips={num_clips}, num_crops={num_crops}; at least 1 clip, and 1 or 3 crops")
         self.items = _items(index, split)
-        self.frame_fps = index.frame_fps
+        self.shards = ShardReader()
+        self._open = open_item if cache is None else cache.open
+        self.frame_fps, self.multi_label = index.frame_fps, index.multi_label
         self.num_frames, self.sampling, self.frame_stride = num_frames, sampling, frame_stride
         self.num_clips, self.num_crops, self.crop, self.clip_rule = num_clips, num_crops, crop, clip_rule
         self.mean, self.std, self.frame_order, self.seed = mean, std, frame_order, seed
@@ -242,25 +282,28 @@ class ViewDataset(Dataset[Views | Broken]):
     def __getitem__(self, index: int) -> Views | Broken:
         item = self.items[index]
         try:
-            with _open(item, self.frame_fps) as video:
-                return Views(self._views(video, index), item.label, index)
+            with self._open(item, self.frame_fps, self.shards) as video:
+                return self._views(video, index)
         except DecodeError as error:
             return Broken(index, str(error.path), error.reason)
 
-    def _views(self, video: Decoder, index: int) -> torch.Tensor:
-        """All views of one video, float32 [V, 3, T, crop, crop]."""
+    def _views(self, video: Decoder, index: int) -> Views:
+        """All views of one video."""
         info = video.info
         wanted = self._indices(info, index)[:, frame_order(self.frame_order, self.num_frames, (self.seed, index))]
         numbers, places = np.unique(wanted, return_inverse=True)
         height, width = short_side_size(info.height, info.width, self.crop)
-        frames = video.frames(numbers.tolist(), (height, width))
-        corners = crop_offsets(height, width, self.crop, self.num_crops)
-        views = torch.empty(len(wanted), 3, self.num_frames, self.crop, self.crop)
-        for view, place in enumerate(places.reshape(wanted.shape)):
-            y, x = corners[view % self.num_crops]
-            cut = frames[..., y : y + self.crop, x : x + self.crop][torch.from_numpy(place)]
-            views[view] = normalise(cut, self.mean, self.std)
-        return views
+        corners = crop_offsets(height, width, self.crop, self.num_crops) * (len(wanted) // self.num_crops)
+        return Views(
+            frames=video.frames(numbers.tolist(), (height, width)),
+            places=torch.from_numpy(places.reshape(wanted.shape)),
+            corners=tuple(corners),
+            crop=self.crop,
+            mean=self.mean,
+            std=self.std,
+            label=self.items[index].label,
+            index=index,
+        )
 
     def _indices(self, info: VideoInfo, index: int) -> sampling.Indices:
         """The frames of each view, [V, T]."""
@@ -291,6 +334,12 @@ def frame_order(order: FrameOrder, num_frames: int, seed: Sequence[int]) -> samp
     return np.roll(given, 1) if np.array_equal(shuffled, given) else shuffled
 
 
+def _clip_rng(seed: int, epoch: int, index: int, repeat: int) -> np.random.Generator:
+    """The source of all draws of one clip."""
+    key = (CLIP_STREAM, seed, epoch, index)
+    return np.random.default_rng((*key, repeat) if repeat else key)
+
+
 def _random_clip(
     info: VideoInfo, rule: Sampling, num_frames: int, frame_stride: int, rng: np.random.Generator
 ) -> sampling.Indices:
@@ -312,7 +361,3 @@ def _items(index: VideoIndex, split: str) -> tuple[VideoItem, ...]:
     if split not in index.splits:
         raise DataError(f"{index.root} has no split {split!r}. Allowed: {', '.join(sorted(index.splits))}")
     return index.splits[split]
-
-
-def _open(item: VideoItem, frame_fps: float | None) -> Decoder:
-    return open_video(item.path, item.frame_names, frame_fps)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -24,14 +25,21 @@ class FrameFolderDecoder:
         path: the folder.
         frame_names: files inside it, in the order in which they are shown; by default all its images, naturally sorted.
         fps: frames per second.
+        images: the content of these files, if they are in memory; `path` then is a name alone.
 
     Raises:
         DecodeError: there is no frame, or the first one cannot be read.
     """
 
-    def __init__(self, path: Path, frame_names: Sequence[str] | None = None, fps: float | None = None) -> None:
-        self._path = path
-        self._names = tuple(frame_names) if frame_names is not None else _images_in(path)
+    def __init__(
+        self,
+        path: Path,
+        frame_names: Sequence[str] | None = None,
+        fps: float | None = None,
+        images: Mapping[str, bytes] | None = None,
+    ) -> None:
+        self._path, self._images = path, images
+        self._names = tuple(frame_names) if frame_names is not None else images_in(path)
         if not self._names:
             raise DecodeError(path, "no JPEG or PNG frames in this folder")
         first = self._open(self._names[0])
@@ -80,10 +88,10 @@ class FrameFolderDecoder:
     def _open(self, name: str) -> Image.Image:
         """Read the header of one frame."""
         try:
-            return Image.open(self._path / name)
+            return Image.open(self._path / name if self._images is None else io.BytesIO(self._images[name]))
         except FileNotFoundError as error:
             raise DecodeError(self._path, f"frame {name!r} is missing") from error
-        except (OSError, Image.DecompressionBombError) as error:
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
             raise DecodeError(self._path, f"frame {name!r} cannot be read: {_one_line(error)}") from error
 
 
@@ -92,7 +100,7 @@ def natural_key(name: str) -> tuple[tuple[str, int], ...]:
     return tuple((text, int(digits or -1)) for text, digits in re.findall(r"(\D*)(\d*)", name))
 
 
-def _images_in(folder: Path) -> tuple[str, ...]:
+def images_in(folder: Path) -> tuple[str, ...]:
     """The names of the images in a folder, hidden files left out, naturally sorted."""
     try:
         names = [entry.name for entry in folder.iterdir() if entry.suffix.lower() in IMAGE_SUFFIXES]

@@ -3,19 +3,24 @@
 How a frame is found. The packets of the file say when each frame is shown (`vov3d.data.timeline`), and the frames that
 come out of the decoder carry the same time stamps, so a frame is known by its stamp wherever decoding began:
 
-1. wanted frames are taken in order; where a keyframe lies between the last one and the next, decoding jumps to it;
-2. what comes out after a jump must begin with that keyframe, else the jump landed elsewhere (as in MPEG-TS);
+1. wanted frames are taken in order; where a keyframe lies between the last one and the next, decoding jumps to it,
+   unless it would skip only a few frames: it has the keyframe to decode, which is the dearest of its group;
+2. the packets after a jump must be those that follow that keyframe in the file, and what comes out must begin with it;
+   in MPEG-TS and MPEG-PS there is no jumping, because damage there can go unnoticed;
 3. frames that nobody wants and no other frame refers to are skipped inside the decoder;
 4. if anything is not as the packets said, everything is decoded from the start of the file. What is missing then is
    missing: a `DecodeError` says how many frames decode. No frame is ever repeated, or taken for another.
 
 Without usable time stamps (raw streams, AVI with B-frames) frames are counted off from the start of the file.
-Damage ends a run: what follows it, up to the next keyframe, was predicted from pictures that are lost.
+Damage ends a run: what follows it, up to the next keyframe, was predicted from pictures that are lost. FFmpeg is told
+to say so (`STRICT`), where it would rather make up a picture out of those before.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
+import io
 import itertools
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -27,23 +32,38 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from av.container import InputContainer
+from av.packet import Packet
 from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation, VideoReformatter
 from av.video.stream import VideoStream
 
-from vov3d.data.timeline import Timeline, packets, read_timeline
-from vov3d.data.video import VideoInfo, checked_indices
+from vov3d.data.packet_bytes import CODECS_TO_CHECK, is_damaged, is_h264_without_idr
+from vov3d.data.timeline import AstrayError, Jump, Timeline, packets, read_timeline
+from vov3d.data.video import FileInMemory, VideoInfo, checked_indices
 from vov3d.errors import DecodeError
 
 FALLBACK_FPS = 30.0
 RATE_TOLERANCE = 0.05
-MIN_FRAMES_SAVED = 2  # a jump that saves fewer is not worth it
+MIN_FRAMES_SAVED = 6  # a jump costs about as much as these; measured in benchmarks/decoding.py
+DAMAGED = "Invalid data found in a frame"
+MAX_PIXELS = 8192 * 8192  # of a frame; beyond it a header is wrong, or the frames do not fit into memory
+CONTAINERS_WITHOUT_FRAMES = frozenset({"mpeg", "mpegts"})  # what they lose, they lose in the middle of frames, silently
 CONTAINERS_WITH_WHOLE_FRAMES = frozenset({"mov", "matroska"})  # both fields of an interlaced frame are one packet
 
 
-class _AstrayError(Exception):
-    """What comes out of the decoder is not what the packets said would come."""
+STRICT = {
+    "err_detect": "explode+crccheck+bitstream+buffer",  # say that a picture is damaged, and do not make one up
+    "max_pixels": str(MAX_PIXELS),
+}
+
+
+class _NamedBytes(io.BytesIO):
+    """A file in memory; the end of its name helps FFmpeg to tell what it is, as on disk."""
+
+    def __init__(self, file: FileInMemory) -> None:
+        super().__init__(file.content)
+        self.name = file.name
 
 
 class PyAVDecoder:
@@ -51,25 +71,32 @@ class PyAVDecoder:
 
     Args:
         path: the file.
+        file: its name and content, if it is in memory; `path` then is for messages alone.
 
     Raises:
         DecodeError: the file cannot be read, has no video stream, or none of its frames decodes.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, file: FileInMemory | None = None) -> None:
+        self._path, self._file = path, file
         self._reformatter = VideoReformatter()
         self._kept: set[int] = set()  # time stamps of the frames that must not be skipped; empty: skip none
         try:
-            self._container, self._stream = _open(path)
+            self._container, self._stream = _open(path, file)
+        except (av.FFmpegError, OSError) as error:
+            raise DecodeError(path, _reason(error)) from error
+        try:
             timeline = read_timeline(self._container, self._stream)
             first, run = self._begin(timeline)
             self._timeline = _trusted(timeline, first, self._container)
             self._fresh: Iterator[VideoFrame] | None = itertools.chain([first], run)
             self._quarter_turns = _quarter_turns(first.rotation)
             self._info = self._describe(first)
-        except (av.FFmpegError, OSError) as error:
-            raise DecodeError(path, _reason(error)) from error
+        except BaseException as error:
+            self.close()
+            if isinstance(error, (av.FFmpegError, OSError)):
+                raise DecodeError(path, _reason(error)) from error
+            raise
 
     @property
     def info(self) -> VideoInfo:
@@ -80,13 +107,19 @@ class PyAVDecoder:
         """Decode exactly the frames asked for (see `Decoder.frames`)."""
         numbers = checked_indices(self._info, indices, size)
         height, width = size or (self._info.height, self._info.width)
-        pictures = np.empty((len(numbers), height, width, 3), np.uint8)
         places: dict[int, list[int]] = {}
         for place, number in enumerate(numbers):
             places.setdefault(number, []).append(place)
         try:
+            pictures = np.empty((len(numbers), height, width, 3), np.uint8)
             for number, frame in self._find(sorted(places)):
-                pictures[places[number]] = self._picture(frame, height, width)
+                picture = self._picture(frame, height, width)
+                del frame  # FFmpeg recycles its buffers in the same order, whichever frames are asked for
+                for place in places[number]:
+                    pictures[place] = picture
+        except MemoryError as error:
+            what = f"{len(numbers)} frames of {height} x {width} pixels do not fit into memory"
+            raise DecodeError(self._path, f"{what}; ask for fewer, or for a smaller size") from error
         except (av.FFmpegError, OSError) as error:
             raise DecodeError(self._path, _reason(error)) from error
         return torch.from_numpy(pictures).permute(0, 3, 1, 2)
@@ -106,8 +139,8 @@ class PyAVDecoder:
     def _begin(self, timeline: Timeline | None) -> tuple[VideoFrame, Iterator[VideoFrame]]:
         """The first frame of the file, and the run that goes on after it."""
         if timeline is not None:
-            with contextlib.suppress(av.FFmpegError):  # damage, or a container that cannot seek
-                run = self._jump(int(timeline.keyframe_pts[0]))
+            with contextlib.suppress(av.FFmpegError, AstrayError):  # damage, or a container that cannot seek
+                run = self._jump(timeline.jump(int(timeline.keyframe_pts[0])))
                 first = next(run, None)
                 if first is not None and first.pts is not None and first.pts <= timeline.pts[0]:
                     return first, run
@@ -130,7 +163,7 @@ class PyAVDecoder:
         stated = float(self._stream.average_rate or 0)
         if self._timeline is None or num_frames < 2 or self._stream.time_base is None:
             return stated or FALLBACK_FPS
-        ticks = int(self._timeline.pts[-1] - self._timeline.pts[0])
+        ticks = int(self._timeline.pts[-1]) - int(self._timeline.pts[0])
         measured = (num_frames - 1) / float(ticks * self._stream.time_base)
         return stated if abs(stated / measured - 1) < RATE_TOLERANCE else measured
 
@@ -142,22 +175,30 @@ class PyAVDecoder:
             for _ in run or ():
                 count += 1
         except av.FFmpegError:
-            return max(count, self._stream.frames)  # the rest is promised, and missed by who asks for it
+            promised = min(self._stream.frames, self._container.size)  # a frame takes a byte at least
+            return max(count, promised)  # the rest is missed by who asks for it
         return count
 
     def _find(self, numbers: list[int]) -> Iterator[tuple[int, VideoFrame]]:
         """Yield each of the numbered frames, which are given in ascending order."""
         todo = deque(numbers)
-        if self._timeline is not None:
-            with contextlib.suppress(_AstrayError, av.FFmpegError):
-                for number, frame in self._by_jumps(self._timeline, numbers):
-                    todo.popleft()
-                    yield number, frame
+        if self._timeline is not None and self._container.format.name not in CONTAINERS_WITHOUT_FRAMES:
+            for run_up in (0, 1):
+                with contextlib.suppress(AstrayError, av.FFmpegError):
+                    for number, frame in self._by_jumps(self._timeline, list(todo), run_up):
+                        todo.popleft()
+                        yield number, frame
         if todo:
             yield from self._from_start(todo)
 
-    def _by_jumps(self, timeline: Timeline, numbers: list[int]) -> Iterator[tuple[int, VideoFrame]]:
-        """Yield frames by their time stamps, decoding from the keyframe before each where that is shorter."""
+    def _by_jumps(self, timeline: Timeline, numbers: list[int], run_up: int) -> Iterator[tuple[int, VideoFrame]]:
+        """Yield frames by their time stamps, decoding from the keyframe before each where that is shorter.
+
+        Args:
+            timeline: of the video.
+            numbers: of the frames, ascending.
+            run_up: groups of pictures to decode before a keyframe; 1 where what follows it names frames before it.
+        """
         self._kept = {int(pts) for pts in timeline.pts[numbers]}
         run, self._fresh = self._fresh, None
         last, due = -1, None
@@ -166,20 +207,22 @@ class PyAVDecoder:
             if run is None or landing > last + MIN_FRAMES_SAVED:
                 due = int(timeline.pts[landing])
                 self._kept.add(due)
-                run = self._jump(keyframe)
+                run = self._jump(timeline.jump(keyframe, run_up))
             for frame in run:
                 if frame.pts is None:
-                    raise _AstrayError
+                    raise AstrayError
                 if due is not None and frame.pts < due:
                     continue  # shown before the keyframe, and it may refer to what was jumped over
                 if frame.pts > wanted or due not in (None, frame.pts):
-                    raise _AstrayError
+                    raise AstrayError
+                if due == keyframe and not frame.key_frame:
+                    raise AstrayError
                 due = None
                 if frame.pts == wanted:
                     yield number, frame
                     break
             else:
-                raise _AstrayError
+                raise AstrayError
             last = number
 
     def _from_start(self, todo: deque[int]) -> Iterator[tuple[int, VideoFrame]]:
@@ -198,58 +241,102 @@ class PyAVDecoder:
         promised = self._info.num_frames
         raise DecodeError(self._path, f"frame {todo[0]} is missing: {decoded} of {promised} frames decode, {reason}")
 
-    def _jump(self, keyframe_pts: int) -> Iterator[VideoFrame]:
+    def _jump(self, jump: Jump) -> Iterator[VideoFrame]:
         """Run from a keyframe on, or from wherever the file lets us land."""
-        self._container.seek(keyframe_pts, stream=self._stream)
-        return self._run()
+        self._container.seek(jump.landing_pts, stream=self._stream)
+        return self._run(jump)
 
     def _restart(self) -> Iterator[VideoFrame]:
         """Run from the first packet of the file, skipping nothing; opening it anew is the way that never fails."""
         self.close()
-        self._container, self._stream = _open(self._path)
+        self._container, self._stream = _open(self._path, self._file)
         self._kept = set()
         return self._run()
 
-    def _run(self) -> Iterator[VideoFrame]:
+    def _run(self, jump: Jump | None = None) -> Iterator[VideoFrame]:
         """Yield the frames from where the container stands to the end of the file.
 
-        A packet that does not decode is passed over until the first keyframe: a run may begin in the middle of a group
-        of pictures. Thereafter it ends the run.
+        Errors are passed over until the first keyframe, because a run may begin in the middle of a group of pictures.
+        Thereafter an error ends the run, unless it comes of what precedes the keyframe (see `_is_forgiven`).
+
+        Args:
+            jump: after a jump, what the packets must be and the keyframe.
         """
         context = self._stream.codec_context
-        begun = False
-        for packet in packets(self._container, self._stream):
+        found = packets(self._container, self._stream)
+        begin: Packet[VideoStream] | None = None
+        first_group = False
+        for packet in found if jump is None else jump.timeline.follow(found):
             context.skip_frame = "NONREF" if self._kept and packet.pts not in self._kept else "DEFAULT"
+            first_group = first_group and not packet.is_keyframe
             try:
-                frames = packet.decode()
+                frames = _decode(packet)
             except av.FFmpegError:
-                if begun:
+                if begin is None:
+                    if jump is None:
+                        context.flush_buffers()
+                elif not (_is_shown_before(packet, begin) or (first_group and jump is None)):
                     raise
                 continue
-            begun = begun or packet.is_keyframe
-            yield from frames
-        yield from context.decode(None)
+            if begin is None and packet.is_keyframe and (jump is None or packet.pts == jump.keyframe_pts):
+                begin = packet
+                first_group = self._refers_back(packet)
+            if begin is not None:
+                yield from _sound(frames, begin)
+        yield from _sound(context.decode(None), begin)
+
+    def _refers_back(self, keyframe: Packet[VideoStream]) -> bool:
+        """Whether the frames after a keyframe may name ones before it; where a file begins so, that is no damage."""
+        context = self._stream.codec_context
+        return context.name == "h264" and is_h264_without_idr(bytes(keyframe), context.extradata)
 
     def _picture(self, frame: VideoFrame, height: int, width: int) -> npt.NDArray[np.uint8]:
         """Convert a frame to RGB of this size as displayed, in one pass."""
         if self._quarter_turns % 2:
             height, width = width, height
         rgb = self._reformatter.reformat(frame, width, height, "rgb24", interpolation=Interpolation.BILINEAR, threads=1)
-        return np.rot90(rgb.to_ndarray(), self._quarter_turns)
+        plane = rgb.planes[0]
+        rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)[:height, : 3 * width]
+        pixels = rows.reshape(height, width, 3)  # not a copy, though rows end in padding
+        return np.rot90(pixels, self._quarter_turns) if self._quarter_turns else pixels
 
 
-def _open(path: Path) -> tuple[InputContainer, VideoStream]:
+def _open(path: Path, file: FileInMemory | None) -> tuple[InputContainer, VideoStream]:
     """Open a file and choose its first video stream that is not a cover picture."""
-    container = av.open(f"file:{path}", metadata_errors="ignore")  # "file:" lets a name hold a colon
-    for stream in container.streams.video:
-        if Disposition.attached_pic in stream.disposition:
-            continue
-        if stream.codec_context is None:
-            raise DecodeError(path, "this build of FFmpeg has no decoder for its video stream")
-        stream.codec_context.thread_count = 1  # loaders already run a process for each core
-        return container, stream
-    container.close()
-    raise DecodeError(path, "no video stream in this file")
+    source = f"file:{path}" if file is None else _NamedBytes(file)  # "file:" lets a name hold a colon
+    container = av.open(source, "r", metadata_errors="ignore")
+    streams = (stream for stream in container.streams.video if Disposition.attached_pic not in stream.disposition)
+    stream = next(streams, None)
+    if stream is None or stream.codec_context is None:
+        container.close()
+        missing = "no video stream in this file" if stream is None else "this build of FFmpeg cannot decode its video"
+        raise DecodeError(path, missing)
+    stream.codec_context.thread_count = 1  # loaders already run a process for each core
+    stream.codec_context.options = dict(STRICT)
+    return container, stream
+
+
+def _decode(packet: Packet[VideoStream]) -> list[VideoFrame]:
+    """Decode a packet; damage is an error even where FFmpeg says nothing of it."""
+    context = packet.stream.codec_context
+    codec = context.codec.canonical_name
+    if codec in CODECS_TO_CHECK and is_damaged(codec, bytes(packet), context.extradata, context.height):
+        raise av.InvalidDataError(errno.EINVAL, DAMAGED)
+    return packet.decode()
+
+
+def _sound(frames: list[VideoFrame], begin: Packet[VideoStream] | None) -> Iterator[VideoFrame]:
+    """Yield the frames up to one that is damaged; those that are shown before the first keyframe may be."""
+    for frame in frames:
+        if not frame.is_corrupt:
+            yield frame
+        elif begin is None or not _is_shown_before(frame, begin):
+            raise av.InvalidDataError(errno.EINVAL, DAMAGED)
+
+
+def _is_shown_before(one: VideoFrame | Packet[VideoStream], other: Packet[VideoStream]) -> bool:
+    """Whether both have time stamps and the first one's is the earlier."""
+    return one.pts is not None and other.pts is not None and one.pts < other.pts
 
 
 def _trusted(timeline: Timeline | None, first: VideoFrame, container: InputContainer) -> Timeline | None:

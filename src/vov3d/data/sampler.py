@@ -19,8 +19,8 @@ ORDER_STREAM = 0  # keeps these draws apart from those of `vov3d.data.dataset`
 class SeekableSampler(Sampler[list[Key]]):
     """Batches of one epoch from any step on: the `batch_sampler` of a DataLoader over a `ClipDataset`.
 
-    Each global batch is cut into one share for each rank. All ranks see the same number of steps, and together each
-    item once; at the end of an epoch that is not dropped, shares may differ by one item or be empty.
+    Each global batch is cut into one run of items for each rank. All ranks see the same number of steps, and together
+    each item once; at the end of an epoch that is not dropped, shares may differ by one item or be empty.
 
     Args:
         num_items: size of the data set.
@@ -33,6 +33,8 @@ class SeekableSampler(Sampler[list[Key]]):
     Raises:
         ValueError: the sizes do not fit together, or the epoch would have no step.
     """
+
+    parts = 1  # lists in succession that make one batch, see `vov3d.data.pack.sampler`
 
     def __init__(
         self,
@@ -73,7 +75,8 @@ class SeekableSampler(Sampler[list[Key]]):
         order = np.random.default_rng((ORDER_STREAM, self.seed, epoch)).permutation(self.num_items)
         for step in range(self.start_step, self.steps_per_epoch):
             batch = order[step * self.batch_size : (step + 1) * self.batch_size]
-            yield [(epoch, int(index)) for index in batch[self.rank :: self.world_size]]
+            share = np.array_split(batch, self.world_size)[self.rank]
+            yield [(epoch, int(index)) for index in share]
 
 
 def eval_shard(num_items: int, rank: int = 0, world_size: int = 1) -> range:

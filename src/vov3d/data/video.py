@@ -7,7 +7,7 @@ Two things can be read: a file, decoded by PyAV (`vov3d.data.pyav`), and a folde
 from __future__ import annotations
 
 import stat
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -25,6 +25,14 @@ VIDEO_SUFFIXES: frozenset[str] = frozenset(
     )
 )
 IMAGE_SUFFIXES: frozenset[str] = frozenset({".jpg", ".jpeg", ".png"})
+
+
+@dataclass(frozen=True)
+class FileInMemory:
+    """A file that was read whole: its name, whose suffix helps to tell the container, and its content."""
+
+    name: str
+    content: bytes
 
 
 @dataclass(frozen=True)
@@ -117,6 +125,39 @@ def open_video(path: Path, frame_names: Sequence[str] | None = None, fps: float 
     if status.st_size == 0:
         raise DecodeError(path, "the file is empty")
     return PyAVDecoder(path)
+
+
+def open_file_in_memory(path: Path, file: FileInMemory) -> Decoder:
+    """Open a video file that is in memory; its frames are those of the file on disk.
+
+    Args:
+        path: what messages call it.
+        file: its name and content.
+
+    Raises:
+        DecodeError: it cannot be read, or holds no frame.
+    """
+    from vov3d.data.pyav import PyAVDecoder
+
+    if not file.content:
+        raise DecodeError(path, "the file is empty")
+    return PyAVDecoder(path, file)
+
+
+def open_images_in_memory(path: Path, images: Mapping[str, bytes], fps: float | None = None) -> Decoder:
+    """Open a folder of frames that is in memory.
+
+    Args:
+        path: what messages call it.
+        images: the content of the JPEG or PNG files by their names, in the order in which they are shown.
+        fps: frames per second (30 where nobody knows).
+
+    Raises:
+        DecodeError: there is no frame, or the first one cannot be read.
+    """
+    from vov3d.data.frame_folder import FrameFolderDecoder
+
+    return FrameFolderDecoder(path, tuple(images), fps, images)
 
 
 def checked_indices(info: VideoInfo, indices: Sequence[int], size: tuple[int, int] | None) -> list[int]:

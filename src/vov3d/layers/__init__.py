@@ -8,6 +8,7 @@ from vov3d.layers.norm import BatchNorm, ConvNorm
 from vov3d.layers.operators import Conv3x3x3, D1Plus2D, D2Plus1D, Operator, R2Plus1D
 from vov3d.layers.squeeze_excitation import SqueezeExcitation, squeezed_channels
 from vov3d.layers.stem import Stem
+from vov3d.layers.stochastic_depth import StochasticDepth, depth_probabilities
 
 __all__ = [
     "BatchNorm",
@@ -24,7 +25,9 @@ __all__ = [
     "SpatialConv3d",
     "SqueezeExcitation",
     "Stem",
+    "StochasticDepth",
     "TemporalConv3d",
+    "depth_probabilities",
     "initialise",
     "projection_shortcut",
     "squeezed_channels",

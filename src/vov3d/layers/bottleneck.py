@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from vov3d.layers.norm import BatchNorm, ConvNorm
 from vov3d.layers.operators import Operator
 from vov3d.layers.squeeze_excitation import SqueezeExcitation
+from vov3d.layers.stochastic_depth import StochasticDepth
 
 
 class Bottleneck(nn.Module):
@@ -59,16 +60,18 @@ class Residual(nn.Module):
     Args:
         branch: any module.
         shortcut: `ConvNorm` where the shape changes, ``nn.Identity()`` where it stays, ``None`` for no sum.
+        stochastic_depth: probability of leaving out the branch in training; of use only beside a shortcut.
     """
 
-    def __init__(self, branch: nn.Module, shortcut: nn.Module | None) -> None:
+    def __init__(self, branch: nn.Module, shortcut: nn.Module | None, *, stochastic_depth: float = 0.0) -> None:
         super().__init__()
         self.shortcut = shortcut
         self.branch = branch
+        self.depth = StochasticDepth(stochastic_depth)
         self.relu = nn.ReLU(inplace=True)
 
     def forward(self, clips: Tensor) -> Tensor:  # noqa: D102
-        summed = self.branch(clips)
+        summed = self.depth(self.branch(clips))
         if self.shortcut is not None:
             summed = summed + self.shortcut(clips)
         activated: Tensor = self.relu(summed)

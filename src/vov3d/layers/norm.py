@@ -1,26 +1,92 @@
-"""A convolution followed by its norm."""
+"""Batch norm, and a convolution followed by it."""
 
 from __future__ import annotations
 
+import torch
+import torch.distributed as dist
 from torch import Tensor, nn
+from torch.autograd.function import FunctionCtx
+from torch.nn import functional as F
 
 from vov3d.layers.convolution import SpatialConv3d
 
 
 class BatchNorm(nn.BatchNorm3d):
-    """Batch norm over clips, frames, rows and columns, exact on feature maps of one pixel too.
+    """Batch norm over clips, frames, rows and columns, of as many clips as the training was published with.
 
-    There the strides of a view do not tell channels-last memory from plain memory, and torch's backward pass on the CPU
-    takes one for the other (torch 2.13: float32 gradients off by their own size; tested). Such maps are copied first.
+    How many clips share one mean and variance is part of an experiment. On eight GPUs it was what one of them held;
+    here it is what `use_norm_clips` says, so that the number of processes does not change the result. Running
+    statistics follow the mean over these groups.
 
-    Shape: ``[N, C, T, H, W] -> [N, C, T, H, W]``
+    It is exact on feature maps of one pixel too. There the strides of a view do not tell channels-last memory from
+    plain memory, and torch's backward pass on the CPU takes one for the other (torch 2.13: float32 gradients off by
+    their own size; tested). Such maps are copied first.
+
+    Shape: ``[N, C, T, H, W] -> [N, C, T, H, W]``; N may be 0.
+
+    Attributes:
+        clips_per_group: clips that share statistics within this process; ``None``: all.
+        process_group: processes whose clips share statistics; ``None``: each process by itself.
     """
+
+    clips_per_group: int | None = None
+    process_group: dist.ProcessGroup | None = None
 
     def forward(self, clips: Tensor) -> Tensor:  # noqa: D102
         if clips.shape[3] * clips.shape[4] == 1:
             clips = clips.contiguous()
+        if self.training and self.process_group is not None:
+            return self._over_processes(clips, self.process_group)
+        if self.training and len(clips) == 0:
+            return clips * self.weight.view(1, -1, 1, 1, 1) + self.bias.view(1, -1, 1, 1, 1)  # both get a gradient
+        if self.training and self.clips_per_group is not None and len(clips) > self.clips_per_group:
+            return self._over_groups(clips, self.clips_per_group)
         normalised: Tensor = super().forward(clips)
         return normalised
+
+    def _over_groups(self, clips: Tensor, clips_per_group: int) -> Tensor:
+        """Give each run of clips its own statistics."""
+        followed = [_Followed(self.running_mean, self.running_var) for _ in clips.split(clips_per_group)]
+        factor = self._next_factor()
+        normalised = [
+            F.batch_norm(group, one.mean, one.variance, self.weight, self.bias, True, factor, self.eps)
+            for group, one in zip(clips.split(clips_per_group), followed, strict=True)
+        ]
+        self._settle(
+            torch.stack([one.mean for one in followed]).mean(0), torch.stack([one.variance for one in followed]).mean(0)
+        )
+        return torch.cat(normalised)
+
+    def _over_processes(self, clips: Tensor, group: dist.ProcessGroup) -> Tensor:
+        """Share statistics with other processes; each takes part, with no clips too."""
+        axes, shape = (0, 2, 3, 4), (1, -1, 1, 1, 1)
+        count = torch.full((), clips.numel() / self.num_features, dtype=clips.dtype, device=clips.device)
+        total = _sum_over_processes(torch.cat([clips.sum(axes), count[None]]), group)
+        values, mean = total[-1], total[:-1] / total[-1]
+        centred = clips - mean.view(shape)
+        variance = _sum_over_processes(centred.square().sum(axes), group) / values
+        factor = self._next_factor()
+        unbiased = variance.detach() * values / (values - 1).clamp_min(1)
+        running_mean, running_var = self.running_mean, self.running_var
+        assert running_mean is not None
+        assert running_var is not None
+        self._settle(running_mean.lerp(mean.detach(), factor), running_var.lerp(unbiased, factor))
+        scale = self.weight * (variance + self.eps).rsqrt()
+        shared: Tensor = centred * scale.view(shape) + self.bias.view(shape)
+        return shared
+
+    def _next_factor(self) -> float:
+        """Count a batch; return the weight of its statistics in the running ones."""
+        assert self.num_batches_tracked is not None
+        self.num_batches_tracked.add_(1)
+        return 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
+
+    @torch.no_grad()
+    def _settle(self, mean: Tensor, variance: Tensor) -> None:
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        self.running_mean.copy_(mean)
+        self.running_var.copy_(variance)
 
 
 class ConvNorm(nn.Module):
@@ -42,3 +108,34 @@ class ConvNorm(nn.Module):
     def forward(self, clips: Tensor) -> Tensor:  # noqa: D102
         normalised: Tensor = self.norm(self.conv(clips))
         return normalised
+
+
+class _Followed:
+    """Running statistics of one group of clips: a copy, so that groups do not follow one another."""
+
+    def __init__(self, mean: Tensor | None, variance: Tensor | None) -> None:
+        assert mean is not None
+        assert variance is not None
+        self.mean, self.variance = mean.clone(), variance.clone()
+
+
+class _SumOverProcesses(torch.autograd.Function):
+    """The sum of a tensor over processes; its gradient is the sum of theirs."""
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, values: Tensor, group: dist.ProcessGroup) -> Tensor:
+        ctx.group = group  # type: ignore[attr-defined]
+        total = values.clone()
+        dist.all_reduce(total, group=group)
+        return total
+
+    @staticmethod
+    def backward(ctx: FunctionCtx, gradient: Tensor) -> tuple[Tensor, None]:
+        total = gradient.clone()
+        dist.all_reduce(total, group=ctx.group)  # type: ignore[attr-defined]
+        return total, None
+
+
+def _sum_over_processes(values: Tensor, group: dist.ProcessGroup) -> Tensor:
+    total: Tensor = _SumOverProcesses.apply(values, group)  # type: ignore[no-untyped-call]
+    return total

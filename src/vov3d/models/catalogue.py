@@ -41,6 +41,7 @@ def create_model(
     dropout: float = 0.5,
     pretrained: str | Path | None = None,
     operator: Operator | None = None,
+    stochastic_depth: float = 0.0,
 ) -> ClipClassifier:
     """Build a network by its published name.
 
@@ -51,6 +52,8 @@ def create_model(
         pretrained: a checkpoint of ours (``.safetensors``) or a published one (``.pyth``). If its classes are not
             ``num_classes``, the classifier starts fresh and the log says so.
         operator: the 3D operator of every module; by default the published one.
+        stochastic_depth: probability of leaving out the branch of the last block in training; 0 in the first, evenly
+            between.
 
     Returns:
         A network with the one contract ``model(clips [N,3,T,H,W]) -> logits [N,K]``, in training mode.
@@ -69,8 +72,12 @@ def create_model(
     if num_classes is None:
         num_classes = num_classes_of(checkpoint.tensors) if checkpoint else 400
     builder = MODELS[name]
-    arguments = {} if operator is None else {"operator": operator}
-    model = builder(num_classes=num_classes, dropout=dropout, **arguments)
+    arguments: dict[str, Operator | float] = {"dropout": dropout}
+    if operator is not None:
+        arguments["operator"] = operator
+    if stochastic_depth:
+        arguments["stochastic_depth"] = stochastic_depth
+    model = builder(num_classes=num_classes, **arguments)
     if checkpoint is not None:
         load_weights(model, checkpoint, str(pretrained))
     return model

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor, nn
 
 from vov3d.errors import ArgumentError
 from vov3d.layers import ClipHead, initialise
+from vov3d.models.gradient_checkpointing import recomputed
 
 
 class ClipClassifier(nn.Module):
@@ -23,6 +27,9 @@ class ClipClassifier(nn.Module):
 
     Attributes:
         num_features: width of what the classifier sees.
+        gradient_checkpointing: whether each block is computed again in the backward pass, to save memory; nothing else
+            changes by it.
+        frozen: names of the parts that `freeze` has frozen.
     """
 
     def __init__(self, stem: nn.Module, stages: nn.Sequential, head: ClipHead) -> None:
@@ -30,6 +37,8 @@ class ClipClassifier(nn.Module):
         self.stem = stem
         self.stages = stages
         self.head = head
+        self.gradient_checkpointing = False
+        self.frozen: tuple[str, ...] = ()
         self.apply(initialise)
 
     @property
@@ -48,7 +57,12 @@ class ClipClassifier(nn.Module):
         Shape: ``[N, 3, T, H, W] -> [N, C, T, ceil(H/32), ceil(W/32)]``
         """
         _check_clips(clips)
-        features: Tensor = self.stages(self.stem(clips.contiguous(memory_format=torch.channels_last_3d)))
+        features: Tensor = self.stem(clips.contiguous(memory_format=torch.channels_last_3d))
+        if self.gradient_checkpointing and torch.is_grad_enabled():
+            for block in (block for stage in self.stages.children() for block in stage.children()):
+                features = recomputed(block, features)
+        else:
+            features = self.stages(features)
         return features
 
     def forward(self, clips: Tensor) -> Tensor:  # noqa: D102
@@ -71,6 +85,37 @@ class ClipClassifier(nn.Module):
         """
         return self.head.position_logits(self.forward_features(clips), window)
 
+    def freeze(self, names: Iterable[str]) -> None:
+        """Keep parts of the network as they are: no gradients, and in training they compute as in evaluation.
+
+        Batch norms use and keep their running statistics, and no block of a frozen stage is left out.
+
+        Args:
+            names: of modules, such as ``stem``, ``stages``, ``stages.0`` or ``head.expand``.
+
+        Raises:
+            ArgumentError: the network has no such part, or nothing would be left to train.
+        """
+        wanted = tuple(names)
+        parts = {name: part for name, part in self.named_modules() if name and any(True for _ in part.parameters())}
+        for name in wanted:
+            if name not in parts:
+                raise ArgumentError(_unknown_part(name, parts))
+        stay = {parameter for name in wanted for parameter in parts[name].parameters()}
+        if all(parameter in stay or not parameter.requires_grad for parameter in self.parameters()):
+            raise ArgumentError(f"freezing {', '.join(wanted)} leaves no parameter to train; leave out head.classifier")
+        for parameter in stay:
+            parameter.requires_grad_(False)
+        self.frozen = tuple(dict.fromkeys((*self.frozen, *wanted)))
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> ClipClassifier:
+        """Switch to training or evaluation; what is frozen stays in evaluation."""
+        super().train(mode)
+        for name in self.frozen:
+            self.get_submodule(name).eval()
+        return self
+
     def reset_classifier(self, num_classes: int) -> None:
         """Replace the classifier by a fresh one for ``num_classes`` classes; 0 removes it, as in timm.
 
@@ -85,6 +130,12 @@ class ClipClassifier(nn.Module):
         like = self.head.hidden.weight
         self.head.classifier = nn.Linear(self.num_features, num_classes, device=like.device, dtype=like.dtype)
         initialise(self.head.classifier)
+
+
+def _unknown_part(name: str, parts: Iterable[str]) -> str:
+    nearest = difflib.get_close_matches(name, parts, n=3, cutoff=0.5)
+    hint = f"; did you mean {' or '.join(map(repr, nearest))}?" if nearest else "."
+    return f"the network has no part {name!r} to freeze{hint} Allowed: stem, stages, head, and what they are made of"
 
 
 def _check_clips(clips: Tensor) -> None:

@@ -63,23 +63,28 @@ def num_classes_of(tensors: Mapping[str, Tensor]) -> int:
 
 
 def load_weights(model: ClipClassifier, checkpoint: Checkpoint, source: str) -> None:
-    """Copy a checkpoint into a network; a classifier of another number of classes stays fresh, and the log says so.
+    """Copy a checkpoint into a network, whatever its frames; the log says what was loaded, what was not, and why.
 
-    A network without a classifier takes the features alone.
+    A classifier of another number of classes stays fresh. A network without a classifier takes the features alone.
 
     Raises:
         CheckpointError: if anything else does not fit.
     """
     tensors = our_tensors(checkpoint, model, source)
     num_classes = num_classes_of(checkpoint.tensors)
-    if model.num_classes not in (0, num_classes):
-        fresh = {name: tensor for name, tensor in model.state_dict().items() if name in CLASSIFIER}
+    state = model.state_dict()
+    fresh = [name for name in CLASSIFIER if name in state and model.num_classes != num_classes]
+    loaded = {name: tensor for name, tensor in tensors.items() if name not in fresh}
+    model.load_state_dict({**state, **loaded})
+    log.info("%s: loaded %d of the %d tensors of the network", source, len(loaded), len(state))
+    if fresh:
+        given = f"it classifies {num_classes} classes" if num_classes else "it has no classifier"
         log.warning(
-            "%s classifies %d classes, the new model %d: the classifier starts fresh, all %d other tensors are loaded",
+            "%s: not loaded: %s (%s, the network %d: these start fresh)",
             source,
-            num_classes,
+            ", ".join(fresh),
+            given,
             model.num_classes,
-            len(set(tensors) - set(fresh)),
         )
-        tensors |= fresh
-    model.load_state_dict(tensors)
+    if num_classes and not model.num_classes:
+        log.info("%s: not loaded: its classifier (the network has none)", source)

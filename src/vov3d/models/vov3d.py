@@ -21,7 +21,17 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from vov3d.layers import Bottleneck, ClipHead, ConvNorm, D2Plus1D, Operator, Residual, Stem, projection_shortcut
+from vov3d.layers import (
+    Bottleneck,
+    ClipHead,
+    ConvNorm,
+    D2Plus1D,
+    Operator,
+    Residual,
+    Stem,
+    depth_probabilities,
+    projection_shortcut,
+)
 from vov3d.models.clip_classifier import ClipClassifier
 
 
@@ -93,6 +103,8 @@ class VoV3D(ClipClassifier):
         operator: the 3D operator of every module (Table 4).
         num_classes: K; 0 for features in place of logits.
         dropout: probability of dropping a feature before the classifier.
+        stochastic_depth: probability of leaving out the branch of the last block in training; 0 in the first, evenly
+            between.
 
     Source: Table 2 and Section 3.3.
     """
@@ -106,8 +118,10 @@ class VoV3D(ClipClassifier):
         operator: Operator = D2Plus1D,
         num_classes: int = 400,
         dropout: float = 0.5,
+        stochastic_depth: float = 0.0,
     ) -> None:
         channels = width // 2
+        left_out = iter(depth_probabilities(stochastic_depth, sum(depths)))
         stem = Stem(3, channels)
         stages = nn.Sequential()
         for index, depth in enumerate(depths):
@@ -123,7 +137,8 @@ class VoV3D(ClipClassifier):
                     operator=operator,
                     stride=stride,
                 )
-                stage.append(Residual(tosa, projection_shortcut(channels, mid_channels // 2, stride)))
+                shortcut = projection_shortcut(channels, mid_channels // 2, stride)
+                stage.append(Residual(tosa, shortcut, stochastic_depth=next(left_out)))
                 channels = mid_channels // 2
             stages.append(stage)
         super().__init__(stem, stages, ClipHead(channels, 2 * channels, 2048, num_classes, dropout=dropout))
@@ -132,16 +147,37 @@ class VoV3D(ClipClassifier):
                 nn.init.zeros_(module.aggregate.norm.weight)  # each block begins as its shortcut
 
 
-def vov3d_s(num_classes: int = 400, dropout: float = 0.5, operator: Operator = D2Plus1D) -> VoV3D:
+def vov3d_s(
+    num_classes: int = 400,
+    dropout: float = 0.5,
+    operator: Operator = D2Plus1D,
+    stochastic_depth: float = 0.0,
+) -> VoV3D:
     """VoV3D-S: 793,982 parameters at 174 classes; 0.676 GMACs at 16x256x256. Not in the paper: ours, for CPUs."""
-    return VoV3D(16, (1, 1, 1, 1), operator=operator, num_classes=num_classes, dropout=dropout)
+    return VoV3D(
+        16, (1, 1, 1, 1), operator=operator, num_classes=num_classes, dropout=dropout, stochastic_depth=stochastic_depth
+    )
 
 
-def vov3d_m(num_classes: int = 400, dropout: float = 0.5, operator: Operator = D2Plus1D) -> VoV3D:
+def vov3d_m(
+    num_classes: int = 400,
+    dropout: float = 0.5,
+    operator: Operator = D2Plus1D,
+    stochastic_depth: float = 0.0,
+) -> VoV3D:
     """VoV3D-M: 3,204,286 parameters at 174 classes; 6.424 GMACs at 16x256x256 (Table 6: 3.2M, 6.4)."""
-    return VoV3D(40, (1, 2, 3, 2), operator=operator, num_classes=num_classes, dropout=dropout)
+    return VoV3D(
+        40, (1, 2, 3, 2), operator=operator, num_classes=num_classes, dropout=dropout, stochastic_depth=stochastic_depth
+    )
 
 
-def vov3d_l(num_classes: int = 400, dropout: float = 0.5, operator: Operator = D2Plus1D) -> VoV3D:
+def vov3d_l(
+    num_classes: int = 400,
+    dropout: float = 0.5,
+    operator: Operator = D2Plus1D,
+    stochastic_depth: float = 0.0,
+) -> VoV3D:
     """VoV3D-L: 5,834,094 parameters at 174 classes; 12.158 GMACs at 16x256x256 (Table 6: 5.8M, 12.1)."""
-    return VoV3D(48, (1, 2, 5, 3), operator=operator, num_classes=num_classes, dropout=dropout)
+    return VoV3D(
+        48, (1, 2, 5, 3), operator=operator, num_classes=num_classes, dropout=dropout, stochastic_depth=stochastic_depth
+    )

@@ -12,7 +12,16 @@ import math
 
 from torch import nn
 
-from vov3d.layers import Bottleneck, ClipHead, DepthwiseConv3d, Operator, Residual, Stem, projection_shortcut
+from vov3d.layers import (
+    Bottleneck,
+    ClipHead,
+    DepthwiseConv3d,
+    Operator,
+    Residual,
+    Stem,
+    depth_probabilities,
+    projection_shortcut,
+)
 from vov3d.models.clip_classifier import ClipClassifier
 
 STAGE_CHANNELS = (24, 48, 96, 192)
@@ -30,6 +39,8 @@ class X3D(ClipClassifier):
         operator: the 3D operator of every block; `D2Plus1D` gives "X3D w/ D(2+1)D" of Tables 3 and 4.
         num_classes: K; 0 for features in place of logits.
         dropout: probability of dropping a feature before the classifier.
+        stochastic_depth: probability of leaving out the branch of the last block in training; 0 in the first, evenly
+            between.
 
     Source: X3D paper, Table 3; squeeze-and-excitation in every second block, as published.
     """
@@ -41,13 +52,16 @@ class X3D(ClipClassifier):
         operator: Operator = DepthwiseConv3d,
         num_classes: int = 400,
         dropout: float = 0.5,
+        stochastic_depth: float = 0.0,
     ) -> None:
         channels = STAGE_CHANNELS[0]
+        depths = [math.ceil(depth * depth_factor) for depth in STAGE_DEPTHS]
+        left_out = iter(depth_probabilities(stochastic_depth, sum(depths)))
         stem = Stem(3, channels)
         stages = nn.Sequential()
-        for out_channels, depth in zip(STAGE_CHANNELS, STAGE_DEPTHS, strict=True):
+        for out_channels, depth in zip(STAGE_CHANNELS, depths, strict=True):
             stage = nn.Sequential()
-            for block in range(math.ceil(depth * depth_factor)):
+            for block in range(depth):
                 stride = 2 if block == 0 else 1
                 branch = Bottleneck(
                     channels,
@@ -57,7 +71,8 @@ class X3D(ClipClassifier):
                     stride=stride,
                     squeeze_excitation=block % 2 == 0,
                 )
-                stage.append(Residual(branch, projection_shortcut(channels, out_channels, stride)))
+                shortcut = projection_shortcut(channels, out_channels, stride)
+                stage.append(Residual(branch, shortcut, stochastic_depth=next(left_out)))
                 channels = out_channels
             stages.append(stage)
         head = ClipHead(channels, int(EXPANSION * channels), 2048, num_classes, dropout=dropout)
@@ -67,21 +82,41 @@ class X3D(ClipClassifier):
                 nn.init.zeros_(module.project.norm.weight)  # each block begins as its shortcut
 
 
-def x3d_xs(num_classes: int = 400, dropout: float = 0.5, operator: Operator = DepthwiseConv3d) -> X3D:
+def x3d_xs(
+    num_classes: int = 400,
+    dropout: float = 0.5,
+    operator: Operator = DepthwiseConv3d,
+    stochastic_depth: float = 0.0,
+) -> X3D:
     """X3D-XS: the network of X3D-M, meant for 4 frames of 160x160."""
-    return X3D(2.2, operator=operator, num_classes=num_classes, dropout=dropout)
+    return X3D(2.2, operator=operator, num_classes=num_classes, dropout=dropout, stochastic_depth=stochastic_depth)
 
 
-def x3d_s(num_classes: int = 400, dropout: float = 0.5, operator: Operator = DepthwiseConv3d) -> X3D:
+def x3d_s(
+    num_classes: int = 400,
+    dropout: float = 0.5,
+    operator: Operator = DepthwiseConv3d,
+    stochastic_depth: float = 0.0,
+) -> X3D:
     """X3D-S: the network of X3D-M, meant for 13 frames of 160x160."""
-    return X3D(2.2, operator=operator, num_classes=num_classes, dropout=dropout)
+    return X3D(2.2, operator=operator, num_classes=num_classes, dropout=dropout, stochastic_depth=stochastic_depth)
 
 
-def x3d_m(num_classes: int = 400, dropout: float = 0.5, operator: Operator = DepthwiseConv3d) -> X3D:
+def x3d_m(
+    num_classes: int = 400,
+    dropout: float = 0.5,
+    operator: Operator = DepthwiseConv3d,
+    stochastic_depth: float = 0.0,
+) -> X3D:
     """X3D-M: 3,331,248 parameters at 174 classes; 6.184 GMACs at 16x256x256 (Table 6: 3.3M, 6.1)."""
-    return X3D(2.2, operator=operator, num_classes=num_classes, dropout=dropout)
+    return X3D(2.2, operator=operator, num_classes=num_classes, dropout=dropout, stochastic_depth=stochastic_depth)
 
 
-def x3d_l(num_classes: int = 400, dropout: float = 0.5, operator: Operator = DepthwiseConv3d) -> X3D:
+def x3d_l(
+    num_classes: int = 400,
+    dropout: float = 0.5,
+    operator: Operator = DepthwiseConv3d,
+    stochastic_depth: float = 0.0,
+) -> X3D:
     """X3D-L: 5,690,358 parameters at 174 classes; 11.970 GMACs at 16x256x256 (Table 6: 5.6M, 12.0)."""
-    return X3D(5.0, operator=operator, num_classes=num_classes, dropout=dropout)
+    return X3D(5.0, operator=operator, num_classes=num_classes, dropout=dropout, stochastic_depth=stochastic_depth)

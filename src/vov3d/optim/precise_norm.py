@@ -11,39 +11,39 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 @torch.no_grad()
 def recompute_norm_statistics(
-    model: nn.Module, batches: Iterable[Tensor], average: Callable[[Tensor], Tensor] = lambda values: values
+    model: nn.Module, batches: Iterable[Tensor], share: Callable[[nn.Module, float], None] | None = None
 ) -> int:
     """Replace the running mean and variance of every batch norm by their averages over batches.
 
-    Weights stay as they are, and so does the mode of the network.
+    Weights stay as they are, and so does the mode of the network. Norms that stay in evaluation when the network is put
+    into training are frozen, and keep their statistics.
 
     Args:
         model: the network.
         batches: clips [N,3,T,H,W] on the network's device, cropped and coloured as in training, without stills.
-        average: takes the mean of a tensor over all processes of a run.
+        share: makes the statistics the mean over all processes of a run, each weighted by a number: the batches with
+            clips that this one has seen. Batches may be empty, and there must be equally many in all processes.
 
     Returns:
-        The number of batches seen; with none, nothing changes.
+        The number of batches with clips; without batches, nothing changes.
 
     Source: Section 4.1; the published recipe takes 200 training batches before each evaluation.
     """
-    norms = [module for module in model.modules() if isinstance(module, _BatchNorm)]
-    momenta = [norm.momentum for norm in norms]
     was_training = model.training
     seen = 0
     model.train()
+    norms = [module for module in model.modules() if isinstance(module, _BatchNorm) and module.training]
+    momenta = [norm.momentum for norm in norms]
     try:
-        for clips in batches:
-            if seen == 0:
+        for number, clips in enumerate(batches):
+            if number == 0:
                 for norm in norms:
                     norm.reset_running_stats()
                     norm.momentum = None  # a plain average over batches
             model(clips)
-            seen += 1
-        if seen:
-            for statistics in (statistics for norm in norms for statistics in (norm.running_mean, norm.running_var)):
-                if statistics is not None:
-                    statistics.copy_(average(statistics))
+            seen += len(clips) > 0
+        if share is not None:
+            share(model, float(seen))
     finally:
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.momentum = momentum

@@ -90,7 +90,7 @@ def takes_list(name: str) -> bool:
 def takes_text(name: str) -> bool:
     """Whether a key takes any text, so that ``2024`` is text too."""
     plain = _plain_type(name)
-    return plain is str or str in get_args(plain)
+    return plain is str or (get_origin(plain) is not tuple and str in get_args(plain))
 
 
 def _plain_type(name: str) -> object:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from vov3d.errors import RecipeError, unknown_name
 from vov3d.recipe.checks import recipe_from_mapping, to_mapping
-from vov3d.recipe.keys import key_types, takes_list, takes_text
+from vov3d.recipe.keys import key_types, recipe_keys, recipe_sections, takes_list, takes_text, value_text
 from vov3d.recipe.schema import Recipe
 
 if TYPE_CHECKING:
@@ -104,6 +104,8 @@ def with_epochs(recipe: Recipe, epochs: int) -> Recipe:
         "optim.warmup_epochs": str(recipe.optim.warmup_epochs * scale),
         "optim.step_epochs": str([start * scale for start in recipe.optim.step_epochs]),
     }
+    if recipe.optim.warmup_steps is not None:
+        settings["optim.warmup_steps"] = str(round(recipe.optim.warmup_steps * scale))
     return override(recipe, settings)
 
 
@@ -127,6 +129,38 @@ def to_yaml(recipe: Recipe) -> str:
     from vov3d.recipe.text import write_yaml
 
     return write_yaml(to_mapping(recipe))
+
+
+def summary(recipe: Recipe) -> list[str]:
+    """The recipe in one line a section, every key that can be set."""
+    return [
+        f"{section}: "
+        + ", ".join(
+            f"{key.name.partition('.')[2]} {value_text(getattr(getattr(recipe, section), key.name.partition('.')[2]))}"
+            for key in recipe_keys()
+            if key.name.startswith(f"{section}.")
+        )
+        for section in recipe_sections()
+    ]
+
+
+def scale_lr(recipe: Recipe, published: Recipe) -> Recipe:
+    """The recipe with its learning rates scaled as its batch is to that of the published one.
+
+    Args:
+        recipe: with its own batch size.
+        published: what the learning rates were chosen for.
+
+    Source: Goyal et al., "Accurate, Large Minibatch SGD", arXiv 1706.02677, the linear scaling rule.
+    """
+    scale = recipe.train.batch_size / published.train.batch_size
+    return override(
+        recipe,
+        {
+            "optim.lr": repr(recipe.optim.lr * scale),
+            "optim.warmup_start_lr": repr(recipe.optim.warmup_start_lr * scale),
+        },
+    )
 
 
 def _folder() -> Traversable:

@@ -20,6 +20,13 @@ class ModelSettings:
 
     name: Annotated[str, "a name from `vov3d models`"]
     dropout: Annotated[float, Ge(0), Lt(1), "dropout before the classifier", "released config: 0.5"] = 0.5
+    stochastic_depth: Annotated[
+        float,
+        Ge(0),
+        Lt(1),
+        "probability of leaving out a block's branch in training: 0 in the first block, this in the last",
+        "released code: none",
+    ] = 0.0
     init: Annotated[
         str | None, "checkpoint to start from; a classifier of another number of classes starts afresh; null: none"
     ] = None
@@ -59,6 +66,23 @@ class ClipSettings:
     colour_jitter: Annotated[
         float, Ge(0), Le(1), "how far the colours of a clip may change; for small data sets, 0.4", "released code: none"
     ] = 0.0
+    rand_augment_ops: Annotated[
+        int,
+        Ge(0),
+        Le(10),
+        "RandAugment: changes drawn for each clip, the same for all its frames; 0: none, usual: 2",
+        "released code: none",
+    ] = 0
+    rand_augment_magnitude: Annotated[
+        int, Ge(0), Le(30), "RandAugment: strength of each change, usual: 9", "released code: none"
+    ] = 9
+    random_erasing: Annotated[
+        float,
+        Ge(0),
+        Le(1),
+        "probability that a rectangle of a clip, the same in all its frames, is blotted out; usual: 0.25",
+        "released code: none",
+    ] = 0.0
     mean: Annotated[float, Ge(0), Le(1), "subtracted from pixels in 0..1", "released config: 0.45"] = 0.45
     std: Annotated[float, Gt(0), Le(1), "pixels are divided by it after that", "released config: 0.225"] = 0.225
 
@@ -88,6 +112,9 @@ class OptimSettings:
     warmup_epochs: Annotated[
         float, Ge(0), "epochs of linear warm-up", "released config: 1, fine-tuning 0.19, Kinetics 35"
     ] = 1.0
+    warmup_steps: Annotated[
+        int | None, Ge(0), "steps of linear warm-up, in place of warmup_epochs; null: those", "paper, fine-tuning: 2000"
+    ] = None
     warmup_start_lr: Annotated[
         float, Ge(0), "learning rate that the warm-up starts from", "released config: 0.01, fine-tuning 0.0001"
     ] = 0.01
@@ -97,6 +124,9 @@ class OptimSettings:
     step_factors: Annotated[
         tuple[float, ...], "steps only: what multiplies lr from there on", "released config: 1,0.1,0.01"
     ] = ()
+    clip_grad_norm: Annotated[
+        float | None, Gt(0), "longest gradient that a step takes, all parameters together; null: any", "released: any"
+    ] = None
 
 
 @dataclass(frozen=True)
@@ -113,7 +143,9 @@ class TrainSettings:
         int, Ge(1), "equal parts that a batch is computed in, to save memory; batch norm sees one part at a time"
     ] = 1
     precision: Annotated[
-        Literal["float32", "bf16", "fp16"], "arithmetic of the forward pass", "released code: float32"
+        Literal["float32", "bf16", "fp16", "float64"],
+        "arithmetic of the forward pass; float64 to compare runs exactly",
+        "released code: float32",
     ] = "float32"
     evaluate_every_epochs: Annotated[
         int, Ge(1), "epochs from one evaluation to the next", "released config: 2, Kinetics 10"
@@ -122,6 +154,39 @@ class TrainSettings:
     precise_bn_batches: Annotated[
         int, Ge(0), "batches to compute batch norm's statistics anew from before an evaluation", "released code: 200"
     ] = 0
+    norm_clips: Annotated[
+        int | None,
+        Ge(1),
+        "clips that batch norm takes its statistics over, however many processes there are: parts of what a process "
+        "holds, or processes together; null: all that a process computes at once",
+        "released config: 8, fine-tuning 32, Kinetics 16",
+    ] = None
+    repeats: Annotated[
+        int,
+        Ge(1),
+        Le(64),
+        "repeated augmentation: clips drawn from each video of a batch, which has batch_size / repeats videos",
+        "released code: 1",
+    ] = 1
+    loss: Annotated[
+        Literal["softmax", "sigmoid"],
+        "softmax: cross-entropy, one class a video; sigmoid: binary cross-entropy of each class, several a video",
+        "paper: softmax",
+    ] = "softmax"
+    mixup: Annotated[
+        float,
+        Ge(0),
+        Le(10),
+        "alpha of mixup, two clips and their targets blended; 0: none, usual: 0.8",
+        "released: none",
+    ] = 0.0
+    cutmix: Annotated[
+        float,
+        Ge(0),
+        Le(10),
+        "alpha of cutmix, a box of another clip pasted in; with mixup, each batch draws one; 0: none, usual: 1",
+        "released: none",
+    ] = 0.0
     label_smoothing: Annotated[float, Ge(0), Lt(1), "label smoothing", "released code: none"] = 0.0
     stills: Annotated[
         float,
@@ -131,6 +196,22 @@ class TrainSettings:
         "small data sets, 0.5",
         "released code: none",
     ] = 0.0
+    ema_decay: Annotated[
+        float,
+        Ge(0),
+        Lt(1),
+        "decay of an exponential moving average of the weights, which is then what is tested and kept; 0: none",
+        "released code: none",
+    ] = 0.0
+    freeze: Annotated[
+        tuple[str, ...],
+        "parts of the network that stay as they are, norms included: stem, stages, stages.0, head.expand, ...",
+        "released code: none",
+    ] = ()
+    gradient_checkpointing: Annotated[
+        bool, "compute each block again in the backward pass, to save memory", "released code: false"
+    ] = False
+    compile: Annotated[bool, "compile the network with torch.compile; needs a C++ compiler", "released: false"] = False
     seed: Annotated[int, Ge(0), "seed of the weights, the order and every random draw", "released config: 0"] = 0
 
 

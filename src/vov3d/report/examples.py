@@ -42,7 +42,7 @@ def choose_examples(videos: Iterable[PredictedVideo], num_videos: int = 8) -> li
         videos: all tested videos; those without a true class are not considered.
         num_videos: how many to choose, at most.
     """
-    surest = sorted((video for video in videos if video.label), key=lambda video: (-video.probability, video.name))
+    surest = sorted((video for video in videos if video.classes), key=lambda video: (-video.probability, video.name))
     right = _diverse([video for video in surest if video.correct])
     wrong = _diverse([video for video in surest if not video.correct])
     num_wrong = min(len(wrong), max(num_videos // 2, num_videos - len(right)))
@@ -78,8 +78,9 @@ def _diverse(videos: Sequence[PredictedVideo]) -> list[PredictedVideo]:
     seen: dict[str, int] = {}
     turns = []
     for video in videos:
-        turns.append(seen.get(video.label, 0))
-        seen[video.label] = turns[-1] + 1
+        first = video.classes[0]
+        turns.append(seen.get(first, 0))
+        seen[first] = turns[-1] + 1
     return [video for _, video in sorted(zip(turns, videos, strict=True), key=lambda pair: pair[0])]
 
 

@@ -33,7 +33,12 @@ def headline(run: Run) -> list[Fact]:
     """The numbers to see first: of the evaluation, or of the training where nothing was evaluated."""
     facts = []
     given, best = run.evaluations.get("given"), best_epoch(run)
-    if given:
+    if given and given.multi_label:
+        facts.append(Fact("mean average precision", percent(given.mean_average_precision), "mean of the classes"))
+        facts.append(Fact("hit at 1", percent(given.top1), "the best class is a label of the video"))
+        facts.append(Fact("chance", percent(given.chance), f"about; {given.num_classes:,} classes"))
+        facts.append(Fact("videos", f"{given.num_videos:,}", f"split: {given.split}"))
+    elif given:
         low, high = wilson_interval(given.top1, given.num_videos)
         facts.append(Fact("top-1 accuracy", percent(given.top1), f"95% interval {percent(low)} to {percent(high)}"))
         facts.append(Fact("macro accuracy", percent(given.macro_top1), "mean of the classes"))
@@ -44,16 +49,44 @@ def headline(run: Run) -> list[Fact]:
         facts.append(Fact("chance", percent(given.chance), uneven or f"{given.num_classes:,} classes"))
         facts.append(Fact("videos", f"{given.num_videos:,}", f"split: {given.split}"))
     elif best:
-        facts.append(Fact("top-1 accuracy", percent(best.val_top1), f"best validation, epoch {best.epoch}"))
+        name = "mean average precision" if best.name == "mAP" else "top-1 accuracy"
+        facts.append(Fact(name, percent(best.value), f"best validation, epoch {best.epoch}"))
     if run.num_parameters:
         facts.append(Fact("parameters", f"{run.num_parameters / 1e6:.2f} M"))
     return facts
 
 
-def best_epoch(run: Run) -> Epoch | None:
-    """The epoch with the highest validation accuracy, the first of equals."""
-    evaluated = [epoch for epoch in run.epochs if math.isfinite(epoch.val_top1)]
-    return max(evaluated, key=lambda epoch: epoch.val_top1) if evaluated else None
+@dataclass(frozen=True)
+class Best:
+    """The best validation of a training.
+
+    Attributes:
+        epoch: its number.
+        name: of the measure.
+        value: a fraction.
+    """
+
+    epoch: int
+    name: str
+    value: float
+
+
+def best_epoch(run: Run) -> Best | None:
+    """The epoch with the highest validation accuracy, or mAP with several labels a video; the first of equals."""
+    for name, value in (("mAP", _val_map), ("top-1", _val_top1)):
+        evaluated = [epoch for epoch in run.epochs if math.isfinite(value(epoch))]
+        if evaluated:
+            best = max(evaluated, key=value)
+            return Best(best.epoch, name, value(best))
+    return None
+
+
+def _val_map(epoch: Epoch) -> float:
+    return epoch.val_map
+
+
+def _val_top1(epoch: Epoch) -> float:
+    return epoch.val_top1
 
 
 def training(run: Run, recipe: Recipe | None) -> list[Fact]:

@@ -45,6 +45,8 @@ def frame_order(evaluations: Mapping[str, Evaluation]) -> list[str]:
         Sentences, one paragraph each; none without a control.
     """
     given = evaluations["given"]
+    if given.multi_label:
+        return _without_doubt(evaluations)
     controls = [evaluations[order] for order in ("shuffled", "reversed") if order in evaluations]
     if not controls:
         return []
@@ -61,6 +63,20 @@ def frame_order(evaluations: Mapping[str, Evaluation]) -> list[str]:
     if any(control.num_videos != given.num_videos for control in controls):
         sentences.append("The evaluations cover different numbers of videos, so compare them with care.")
     return sentences
+
+
+def _without_doubt(evaluations: Mapping[str, Evaluation]) -> list[str]:
+    """The control in mean average precision, which has no simple interval: the numbers alone."""
+    given = evaluations["given"]
+    words = {"shuffled": "with the frames of each clip in random order", "reversed": "played backwards"}
+    found = [f"{percent(one.headline)} {words[order]}" for order, one in evaluations.items() if order in words]
+    if not found:
+        return []
+    return [
+        f"In the given order the mean average precision is {percent(given.headline)}, {' and '.join(found)}; chance is "
+        f"about {percent(given.chance)}. What is lost is what the network took from the order of the frames, as far as "
+        f"{given.num_videos} videos can tell."
+    ]
 
 
 def percent(fraction: float | None) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from importlib.resources import files
 from pathlib import Path
 
@@ -40,7 +41,7 @@ def write_page(run: Path) -> Path:
         order_chart=_order_chart(content),
         examples=_examples(content),
         confused=most_confused(given, 6) if given else [],
-        confusion=Markup(confusion_chart(given.labels, given.confusion)) if given else "",
+        confusion=Markup(confusion_chart(given.labels, given.confusion)) if given and given.confusion else "",
         class_charts=_class_charts(given) if given else [],
         curves=_curves(content),
         best=best,
@@ -83,24 +84,36 @@ def _title(run: Run, recipe: Recipe | None) -> str:
 def _order_chart(run: Run) -> str:
     if "given" not in run.evaluations or len(run.evaluations) < 2:
         return ""
-    bars = [Bar(ORDER_NAMES[order], one.top1, emphasis=order == "given") for order, one in run.evaluations.items()]
-    chance = ("chance", run.evaluations["given"].chance)
-    return Markup(bar_chart("Accuracy by the order of the frames", bars, chance))
+    bars = [Bar(ORDER_NAMES[order], one.headline, emphasis=order == "given") for order, one in run.evaluations.items()]
+    given = run.evaluations["given"]
+    measure = "Mean average precision" if given.multi_label else "Accuracy"
+    return Markup(bar_chart(f"{measure} by the order of the frames", bars, ("chance", given.chance)))
 
 
 def _class_charts(given: Evaluation) -> list[tuple[str, str]]:
     """Charts with their headings: all classes, or the best and the worst of many."""
+    scores = [(one.average_precision if given.multi_label else one.top1, one) for one in given.per_class]
     tested = sorted(
-        (one for one in given.per_class if one.top1 is not None), key=lambda one: (-(one.top1 or 0.0), -one.num_videos)
+        ((value, one) for value, one in scores if value is not None), key=lambda pair: (-pair[0], -pair[1].num_videos)
     )
     bars = [
-        Bar(one.label, one.top1, f"{round((one.top1 or 0.0) * one.num_videos)} of {one.num_videos}") for one in tested
+        Bar(
+            one.label,
+            value,
+            _videos(one.num_videos) if given.multi_label else f"{round(value * one.num_videos)} of {one.num_videos}",
+        )
+        for value, one in tested
     ]
-    groups = {"Accuracy by class": bars}
+    groups = {"Average precision by class" if given.multi_label else "Accuracy by class": bars}
     if len(bars) > MANY_CLASSES:
         half = MANY_CLASSES // 2
         groups = {f"The {half} best classes": bars[:half], f"The {half} worst classes": bars[-half:]}
-    return [(heading, Markup(bar_chart(heading, group, ("chance", given.chance)))) for heading, group in groups.items()]
+    chance = None if given.multi_label else ("chance", given.chance)  # a rare class has less of it than a common one
+    return [(heading, Markup(bar_chart(heading, group, chance))) for heading, group in groups.items()]
+
+
+def _videos(number: int) -> str:
+    return "1 video" if number == 1 else f"{number} videos"
 
 
 def _curves(run: Run) -> list[tuple[str, str]]:
@@ -115,8 +128,13 @@ def _curves(run: Run) -> list[tuple[str, str]]:
         Series("training", [(row.epoch, row.train_loss) for row in run.epochs]),
         Series("validation", [(row.epoch, row.val_loss) for row in run.epochs], "orange", markers=True),
     ]
+    precision = [Series("validation", [(row.epoch, row.val_map) for row in run.epochs], "orange", markers=True)]
+    charts = [("Top-1 accuracy", "Top-1 accuracy by epoch", accuracy)]
+    if any(math.isfinite(row.val_map) for row in run.epochs):
+        charts = [("Mean average precision", "Mean average precision by epoch", precision)]
+        charts.append(("Hit at 1", "Hit at 1 by epoch", accuracy))
     return [
-        ("Top-1 accuracy", Markup(line_chart("Top-1 accuracy by epoch", "epoch", accuracy, fractions=True))),
+        *((heading, Markup(line_chart(title, "epoch", lines, fractions=True))) for heading, title, lines in charts),
         ("Loss", Markup(line_chart("Loss by epoch", "epoch", loss))),
     ]
 

@@ -12,6 +12,7 @@ from typing import TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from vov3d.checkpoint import read_checkpoint
+from vov3d.data.sources.row import LABEL_SEPARATOR
 from vov3d.errors import DataError
 from vov3d.metrics import ClassScore
 
@@ -30,6 +31,7 @@ class Epoch:
     train_top1: float = math.nan
     val_loss: float = math.nan
     val_top1: float = math.nan
+    val_map: float = math.nan
     clips_per_second: float = math.nan
     seconds: float = math.nan
 
@@ -44,7 +46,7 @@ class LeftOut:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The part of ``metrics.json`` that the report shows."""
+    """The part of ``metrics.json`` that the report shows; with several labels a video, ``top1`` is the hit at 1."""
 
     data: str
     split: str
@@ -52,7 +54,7 @@ class Evaluation:
     num_classes: int
     top1: float
     top5: float
-    macro_top1: float
+    macro_top1: float | None
     num_clips: int
     num_crops: int
     crop: int
@@ -61,22 +63,38 @@ class Evaluation:
     confusion: tuple[tuple[int, ...], ...]
     missing: tuple[LeftOut, ...]
     chance: float
+    multi_label: bool = False
+    mean_average_precision: float | None = None
+
+    @property
+    def headline(self) -> float:
+        """The number by which networks are compared, a fraction."""
+        return (self.mean_average_precision or 0.0) if self.multi_label else self.top1
 
 
 @dataclass(frozen=True)
 class PredictedVideo:
-    """One row of ``predictions.csv``; the label is empty where the true class is not known."""
+    """One row of ``predictions.csv``; the label is empty where the true class is not known.
+
+    Where a video may have several labels, ``labels`` has them in place of ``label``, "|" between two of them.
+    """
 
     name: str
     path: str
     predicted: str
     probability: float
     label: str = ""
+    labels: str = ""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The true classes."""
+        return tuple(self.labels.split(LABEL_SEPARATOR)) if self.labels else (self.label,) if self.label else ()
 
     @property
     def correct(self) -> bool:
-        """Whether the answer is the true class."""
-        return self.label == self.predicted
+        """Whether the answer is the true class, or one of them."""
+        return self.predicted in self.classes
 
 
 @dataclass(frozen=True)
@@ -189,8 +207,9 @@ def _check_is_run(folder: Path) -> None:
 
 
 def _checked(evaluation: Evaluation, path: Path) -> Evaluation:
-    sizes = {len(evaluation.labels), len(evaluation.per_class), len(evaluation.confusion)}
-    sizes |= {len(row) for row in evaluation.confusion}
+    sizes = {len(evaluation.labels), len(evaluation.per_class)}
+    if not evaluation.multi_label:
+        sizes |= {len(evaluation.confusion), *(len(row) for row in evaluation.confusion)}
     if sizes != {evaluation.num_classes} or not evaluation.num_classes or not evaluation.num_videos:
         raise DataError(f"{str(path)!r} contradicts itself: labels, per_class and confusion need num_classes entries")
     return evaluation

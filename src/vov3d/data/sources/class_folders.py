@@ -22,13 +22,13 @@ from vov3d.errors import DataError
 KIND = "class folders"
 
 
-def read_class_folders(root: Path, val_fraction: float, seed: int) -> VideoIndex:
+def read_class_folders(root: Path, val_fraction: float, seed: int, *, for_training: bool = True) -> VideoIndex:
     """Read a folder whose folders are classes, or splits that hold classes.
 
     Raises:
         DataError: if no class folder holds a video.
     """
-    split_folders = find_split_folders(root)
+    split_folders = find_split_folders(root, for_training=for_training)
     parts = split_folders or {"train": ""}
     scans = {split: _scan_classes(root / folder) for split, folder in parts.items()}
     labels = sort_labels(name for classes in scans.values() for name, found in classes.items() if found.videos)
@@ -49,10 +49,10 @@ def read_class_folders(root: Path, val_fraction: float, seed: int) -> VideoIndex
         for split, classes in scans.items()
     }
     notes = (*_layout_notes(root, split_folders, scans), *_stray_notes(root, parts))
-    return assemble(root, KIND, labels, items, notes, val_fraction=val_fraction, seed=seed)
+    return assemble(root, KIND, labels, items, notes, val_fraction=val_fraction, seed=seed, for_training=for_training)
 
 
-def find_split_folders(root: Path) -> dict[str, str]:
+def find_split_folders(root: Path, *, for_training: bool = True) -> dict[str, str]:
     """Which folder holds which split; empty where the folders are classes.
 
     A folder called `train` may also be a class, in a data set of vehicles: then it holds videos itself and stands
@@ -71,10 +71,11 @@ def find_split_folders(root: Path) -> dict[str, str]:
             raise DataError(f"{root} has both {found[split]!r} and {folder!r}; keep one of them as the split {split!r}")
         found[split] = folder
     if len(found) == len(folders):
-        if found and "train" not in found:
+        if found and "train" not in found and for_training:
             raise DataError(f"{root} has the folders {quoted(found.values())} but no folder 'train'; {LAYOUTS}")
         return found
-    if "train" in found and not _loose_videos(root / found["train"]):
+    telling = "train" if "train" in found or for_training else next(iter(found), "train")
+    if telling in found and not _loose_videos(root / found[telling]):
         return found
     return {}
 

@@ -1,4 +1,4 @@
-"""A list of videos as JSON: objects with `path`, `label` and perhaps `split`."""
+"""A list of videos as JSON: objects with `path`, `label` (or a list of `labels`) and perhaps `split`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from vov3d.data.sources.csv_list import has_labels
 from vov3d.data.sources.row import Row, make_row
 from vov3d.errors import DataError
 
@@ -20,16 +21,17 @@ def read_json_rows(file: Path) -> tuple[Row, ...]:
         DataError: naming file and line.
     """
     rows = []
-    has_split = None
+    has_split = multi_label = None
     for where, entry in read_objects(file):
-        if has_split is None:
-            has_split = "split" in entry
+        if has_split is None or multi_label is None:  # the first object says what all objects have
+            has_split, multi_label = "split" in entry, has_labels(entry)
         rows.append(
             make_row(
                 where,
                 text_value(where, entry, "path"),
-                text_value(where, entry, "label"),
+                _label_values(where, entry) if multi_label else (text_value(where, entry, "label"),),
                 text_value(where, entry, "split") if has_split else None,
+                multi_label=multi_label,
             )
         )
     return tuple(rows)
@@ -77,6 +79,15 @@ def text_value(where: str, entry: Mapping[str, object], key: str) -> str:
     if isinstance(value, bool) or not isinstance(value, (str, int)):
         raise DataError(f"{where}: {key} is {json.dumps(value)}; allowed: text or a whole number")
     return str(value)
+
+
+def _label_values(where: str, entry: Mapping[str, object]) -> tuple[str, ...]:
+    if "labels" not in entry:
+        raise DataError(f"{where}: missing 'labels'; given: {', '.join(entry) or 'nothing'}")
+    values = entry["labels"]
+    if not isinstance(values, list):
+        raise DataError(f"{where}: labels is {json.dumps(values)}; needed: a list, empty for none of the classes")
+    return tuple(text_value(where, {"label": value}, "label") for value in values)
 
 
 def read_text(file: Path) -> str:

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
-from vov3d.data.sources.csv_list import read_csv_rows
+from vov3d.data.sources.csv_list import is_list_header, read_csv_rows
 from vov3d.data.sources.frame_list import FIRST_COLUMN
 from vov3d.data.sources.index import VideoIndex
 from vov3d.data.sources.listed import index_rows
@@ -25,10 +26,14 @@ KIND = "kinetics list"
 _OFFICIAL = ("youtube_id", "time_start", "time_end")
 
 
-def find_split_lists(root: Path) -> dict[str, Path]:
+def find_split_lists(root: Path, *, for_training: bool = True) -> dict[str, Path]:
     """The list of each split in a folder, by the split's name; empty if there is no `train.csv`.
 
     A file whose header names other columns is no list.
+
+    Args:
+        root: the folder.
+        for_training: see `read_index`; without it any of the lists will do.
 
     Raises:
         DataError: if two files claim one split.
@@ -41,15 +46,17 @@ def find_split_lists(root: Path) -> dict[str, Path]:
         if split in found:
             raise DataError(f"{root} has both {found[split].name} and {name}; keep one of them as the split {split!r}")
         found[split] = root / name
-    return found if "train" in found else {}
+    return found if "train" in found or not for_training else {}
 
 
 def _may_be_list(file: Path) -> bool:
     header = read_header(file)
-    return not header or {"path", "label"} <= set(header) or "youtube_id" in header or FIRST_COLUMN in header
+    return not header or is_list_header(header) or "youtube_id" in header or FIRST_COLUMN in header
 
 
-def read_split_lists(root: Path, files: Mapping[str, Path], val_fraction: float, seed: int) -> VideoIndex:
+def read_split_lists(
+    root: Path, files: Mapping[str, Path], val_fraction: float, seed: int, *, for_training: bool = True
+) -> VideoIndex:
     """Read one list per split.
 
     Raises:
@@ -64,7 +71,7 @@ def read_split_lists(root: Path, files: Mapping[str, Path], val_fraction: float,
     else:
         for split, file in files.items():
             rows += [_in_split(row, split) for row in read_csv_rows(file)]
-    return index_rows(root, KIND, rows, notes, val_fraction=val_fraction, seed=seed)
+    return index_rows(root, KIND, rows, notes, val_fraction=val_fraction, seed=seed, for_training=for_training)
 
 
 def _in_split(row: Row, split: str) -> Row:
@@ -72,7 +79,7 @@ def _in_split(row: Row, split: str) -> Row:
         raise DataError(
             f"{row.where}: split {row.split!r} in the list of {split!r}; allowed: {split!r}, or no column split"
         )
-    return Row(row.where, row.path, row.label, split)
+    return replace(row, split=split)
 
 
 def _read_official(file: Path, split: str, clips: Mapping[str, str], notes: list[str]) -> list[Row]:
@@ -92,7 +99,7 @@ def _read_official(file: Path, split: str, clips: Mapping[str, str], notes: list
             raise DataError(f"{where}: times {fields[start]!r} and {fields[end]!r}; allowed: whole seconds")
         clip = clips.get(f"{fields[video]}_{int(fields[start]):06d}_{int(fields[end]):06d}")
         if clip is not None:
-            rows.append(make_row(where, clip, fields[label], split))
+            rows.append(make_row(where, clip, (fields[label],), split))
     if not rows:
         raise DataError(
             f"{file}: none of its {len(table.rows)} clips is there; expected files called "

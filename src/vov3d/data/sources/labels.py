@@ -27,11 +27,18 @@ def sort_labels(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted(distinct))
 
 
-def number_labels(rows: Sequence[Row], folder: Path) -> tuple[tuple[str, ...], Mapping[str, int], tuple[str, ...]]:
+def number_labels(
+    rows: Sequence[Row], folder: Path, *, gaps: bool = False
+) -> tuple[tuple[str, ...], Mapping[str, int], tuple[str, ...]]:
     """Give every label of a list its class id.
 
     Names are numbered in the order of the alphabet. Numbers keep their value; their names come from `labels.txt`,
     `classes.txt` or the like in `folder`, and without one they must run from 0 without a gap.
+
+    Args:
+        rows: all rows of the list.
+        folder: where class names may lie.
+        gaps: allow numbers without names to leave others out.
 
     Returns:
         Class names by class id, the class id of each label as given, and notes.
@@ -39,16 +46,18 @@ def number_labels(rows: Sequence[Row], folder: Path) -> tuple[tuple[str, ...], M
     Raises:
         DataError: for a number without a name.
     """
-    given = {row.label: row for row in rows}
+    given = {label for row in rows for label in row.labels}
     if not all(_NUMBER.fullmatch(label) for label in given):
         names = sort_labels(given)
         return names, {name: label for label, name in enumerate(names)}, ()
     ids = {label: int(label) for label in given}
     file = find_label_names(folder)
-    names = read_label_names(file) if file else tuple(str(label) for label in range(len(set(ids.values()))))
+    num_numbers = max(ids.values(), default=-1) + 1 if gaps else len(set(ids.values()))
+    names = read_label_names(file) if file else tuple(str(label) for label in range(num_numbers))
     for row in rows:
-        if not 0 <= ids[row.label] < len(names):
-            raise DataError(_out_of_range(row, names, file, set(ids.values())))
+        for label in row.labels:
+            if not 0 <= ids[label] < len(names):
+                raise DataError(_out_of_range(row.where, label, names, file, set(ids.values())))
     return names, ids, (f"{file.name} names the {len(names)} classes",) if file else ()
 
 
@@ -90,13 +99,13 @@ def _says_labels(file_name: str) -> bool:
     return not words.isdisjoint(_LABEL_WORDS) and words.isdisjoint(SPLIT_WORDS)
 
 
-def _out_of_range(row: Row, names: Sequence[str], file: Path | None, used: set[int]) -> str:
-    if file or int(row.label) < 0:
-        return f"{row.where}: label number {row.label} is out of range; allowed: 0 to {len(names) - 1}" + (
+def _out_of_range(where: str, label: str, names: Sequence[str], file: Path | None, used: set[int]) -> str:
+    if file or int(label) < 0:
+        return f"{where}: label number {label} is out of range; allowed: 0 to {len(names) - 1}" + (
             f", the lines of {file.name}" if file else ""
         )
-    missing = [str(label) for label in range(max(used)) if label not in used]
+    missing = [str(number) for number in range(max(used)) if number not in used]
     return (
-        f"{row.where}: label number {row.label} is out of range; the numbers of {len(names)} classes run from 0 to "
+        f"{where}: label number {label} is out of range; the numbers of {len(names)} classes run from 0 to "
         f"{len(names) - 1}, but these never occur: {quoted(missing)}; close the gaps, or name all classes in labels.txt"
     )

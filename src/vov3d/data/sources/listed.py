@@ -10,7 +10,8 @@ from pathlib import Path
 from vov3d.data.sources.assemble import assemble
 from vov3d.data.sources.index import VideoIndex, VideoItem
 from vov3d.data.sources.labels import number_labels
-from vov3d.data.sources.row import Row
+from vov3d.data.sources.located import UNLABELLED
+from vov3d.data.sources.row import LABEL_SEPARATOR, Row
 from vov3d.data.sources.scan import is_video_name, listing
 from vov3d.data.sources.splits import split_of
 from vov3d.data.video import VIDEO_SUFFIXES
@@ -18,7 +19,14 @@ from vov3d.errors import DataError
 
 
 def index_rows(
-    root: Path, kind: str, rows: Sequence[Row], notes: Sequence[str], *, val_fraction: float, seed: int
+    root: Path,
+    kind: str,
+    rows: Sequence[Row],
+    notes: Sequence[str],
+    *,
+    val_fraction: float,
+    seed: int,
+    for_training: bool = True,
 ) -> VideoIndex:
     """Make an index of the rows of one list, or of one list per split.
 
@@ -29,14 +37,18 @@ def index_rows(
         notes: what the reader has to say.
         val_fraction: share of an automatic split.
         seed: of an automatic split.
+        for_training: see `read_index`.
 
     Raises:
         DataError: for a path that does not exist or is no video, for a path that is there twice with another label or
-            split, and for labels that cannot be numbered.
+            split, for labels that cannot be numbered, and for a list of `label` beside one of `labels`.
     """
+    multi_label = _is_multi_label(rows)
     videos = _first_of_each(root, rows)
     _check_paths(root, videos)
-    labels, ids, label_notes = number_labels(tuple(videos.values()), root)
+    labels, ids, label_notes = number_labels(tuple(videos.values()), root, gaps=not for_training)
+    if multi_label:
+        _check_names(root, labels)
     all_notes = [*notes, *label_notes]
     if repeated := len(rows) - len(videos):
         all_notes.append(f"rows that repeat a video are left out: {repeated}")
@@ -46,8 +58,41 @@ def index_rows(
     parts: defaultdict[str, list[VideoItem]] = defaultdict(list)
     for name, row in videos.items():
         split = _split_in_path(name) if by_folder else row.split
-        parts[split or "train"].append(VideoItem(root / name, ids[row.label], name))
-    return assemble(root, kind, labels, parts, all_notes, val_fraction=val_fraction, seed=seed)
+        label, *also = sorted({ids[label] for label in row.labels}) or [UNLABELLED]
+        parts[split or "train"].append(VideoItem(root / name, label, name, also=tuple(also)))
+    return assemble(
+        root,
+        kind,
+        labels,
+        parts,
+        all_notes,
+        val_fraction=val_fraction,
+        seed=seed,
+        for_training=for_training,
+        multi_label=multi_label,
+    )
+
+
+def _is_multi_label(rows: Sequence[Row]) -> bool:
+    other = next((row for row in rows if row.multi_label != rows[0].multi_label), None)
+    if other is not None:
+        raise DataError(
+            f"{other.where}: this list has the column {_column(other)!r}, but that of {rows[0].where} has "
+            f"{_column(rows[0])!r}; give all lists the same"
+        )
+    return bool(rows) and rows[0].multi_label
+
+
+def _column(row: Row) -> str:
+    return "labels" if row.multi_label else "label"
+
+
+def _check_names(root: Path, labels: Sequence[str]) -> None:
+    if wrong := [name for name in labels if LABEL_SEPARATOR in name]:
+        raise DataError(
+            f"{root}: the class {wrong[0]!r} holds {LABEL_SEPARATOR!r}, which stands between two labels of a video in "
+            "every table that vov3d reads and writes; rename it"
+        )
 
 
 def _first_of_each(root: Path, rows: Sequence[Row]) -> dict[str, Row]:
@@ -57,9 +102,11 @@ def _first_of_each(root: Path, rows: Sequence[Row]) -> dict[str, Row]:
     for row in rows:
         name = posixpath.normpath(row.path).removeprefix(base)
         known = first.setdefault(name, row)
-        if known.label != row.label:
+        if sorted(known.labels) != sorted(row.labels):
+            here, there = (LABEL_SEPARATOR.join(one.labels) for one in (row, known))
+            hint = "; give each video one row with all of its labels" if row.multi_label else ""
             raise DataError(
-                f"{row.where}: {row.path!r} has the label {row.label!r}, but {known.label!r} at {known.where}"
+                f"{row.where}: {row.path!r} has the {_column(row)} {here!r}, but {there!r} at {known.where}{hint}"
             )
         if known.split != row.split:
             raise DataError(f"{row.where}: {row.path!r} is in {row.split}, but in {known.split} at {known.where}")

@@ -79,6 +79,7 @@ def index_annotations(
     frame_fps: float,
     val_fraction: float,
     seed: int,
+    for_training: bool = True,
 ) -> VideoIndex:
     """Find the annotated videos and make an index of them.
 
@@ -90,6 +91,7 @@ def index_annotations(
         frame_fps: frames per second of frame folders.
         val_fraction: share of an automatic split.
         seed: of an automatic split.
+        for_training: see `read_index`; without it a split whose videos are all absent is left out.
 
     Raises:
         DataError: if a video is annotated twice, or one of train or val is not there.
@@ -98,8 +100,8 @@ def index_annotations(
     items: dict[str, list[VideoItem]] = {}
     for split, entries in parts.items():
         absent = [entry for entry in entries if entry.video_id not in located.videos]
-        if absent and split == "test":
-            notes.append(f"test: {len(absent)} of {len(entries)} videos are not there and are left out")
+        if absent and (split == "test" or (len(absent) == len(entries) and not for_training)):
+            notes.append(f"{split}: {len(absent)} of {len(entries)} videos are not there and are left out")
         elif absent:
             raise DataError(
                 f"{absent[0].where}: the video {absent[0].video_id!r} is not there "
@@ -120,6 +122,7 @@ def index_annotations(
         seed=seed,
         flip="none",
         frame_fps=frame_fps if located.are_frames else None,
+        for_training=for_training,
     )
 
 

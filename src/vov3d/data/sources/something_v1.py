@@ -25,7 +25,9 @@ def find_v1(root: Path) -> dict[str, Path]:
     return find_annotations(root, "something-something-v1-", ".csv")
 
 
-def read_v1(root: Path, files: Mapping[str, Path], val_fraction: float, seed: int) -> VideoIndex:
+def read_v1(
+    root: Path, files: Mapping[str, Path], val_fraction: float, seed: int, *, for_training: bool = True
+) -> VideoIndex:
     """Read the annotations and find the frames.
 
     Raises:
@@ -34,7 +36,16 @@ def read_v1(root: Path, files: Mapping[str, Path], val_fraction: float, seed: in
     labels = read_label_names(files["labels"])
     ids = {template: label for label, template in enumerate(labels)}
     parts = {split: _read_annotations(file, split, ids) for split, file in files.items() if split != "labels"}
-    return index_annotations(root, KIND, labels, parts, frame_fps=FRAME_FPS, val_fraction=val_fraction, seed=seed)
+    return index_annotations(
+        root,
+        KIND,
+        labels,
+        parts,
+        frame_fps=FRAME_FPS,
+        val_fraction=val_fraction,
+        seed=seed,
+        for_training=for_training,
+    )
 
 
 def _read_annotations(file: Path, split: str, ids: Mapping[str, int]) -> list[Annotation]:

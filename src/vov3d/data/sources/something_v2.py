@@ -27,7 +27,9 @@ def find_v2(root: Path) -> dict[str, Path]:
     return find_annotations(root, "something-something-v2-", ".json") or find_annotations(root, "", ".json")
 
 
-def read_v2(root: Path, files: Mapping[str, Path], val_fraction: float, seed: int) -> VideoIndex:
+def read_v2(
+    root: Path, files: Mapping[str, Path], val_fraction: float, seed: int, *, for_training: bool = True
+) -> VideoIndex:
     """Read the annotations and find the videos.
 
     Raises:
@@ -36,7 +38,14 @@ def read_v2(root: Path, files: Mapping[str, Path], val_fraction: float, seed: in
     ids = _read_labels(files["labels"])
     parts = {split: _read_annotations(file, split, ids) for split, file in files.items() if split != "labels"}
     return index_annotations(
-        root, KIND, sorted(ids, key=ids.__getitem__), parts, frame_fps=FRAME_FPS, val_fraction=val_fraction, seed=seed
+        root,
+        KIND,
+        sorted(ids, key=ids.__getitem__),
+        parts,
+        frame_fps=FRAME_FPS,
+        val_fraction=val_fraction,
+        seed=seed,
+        for_training=for_training,
     )
 
 

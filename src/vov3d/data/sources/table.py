@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import io
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +14,9 @@ from vov3d.data.sources.splits import split_of
 from vov3d.errors import DataError
 
 _DELIMITERS = ("\t", ";", ",", " ")
-_HEADER_WORDS = frozenset({"path", "label", "youtube_id"})
+_HEADER_WORDS = frozenset({"path", "label", "labels", "youtube_id"})
 _LINES_LOOKED_AT = 200
+_MAX_LINES_IN_QUOTES = 8
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,7 @@ def read_table(file: Path) -> Table:
         DataError: for an empty file, a first line that is neither a header nor path,label[,split], a quote that does
             not end, or a row with more or fewer fields than the first line.
     """
-    lines = list(read_lines(file))
+    lines = _with_whole_quotes(list(read_lines(file)))
     if not lines:
         raise DataError(f"{file} is empty; expected rows of path,label[,split]")
     first_line, first = lines[0]
@@ -87,6 +90,28 @@ def read_table(file: Path) -> Table:
             )
         rows.append((number, fields))
     return Table(file, header, first_line, tuple(rows))
+
+
+def _with_whole_quotes(lines: Sequence[tuple[int, str]]) -> list[tuple[int, str]]:
+    """Join lines that belong together because a name in quotes holds a line break."""
+    joined: list[tuple[int, str]] = []
+    place = 0
+    while place < len(lines):
+        number, text = lines[place]
+        size = 1
+        if '"' in text and not _ends_its_quotes(text):
+            wholes = ("\n".join(text for _, text in lines[place:end]) for end in range(place + 2, len(lines) + 1))
+            for more, whole in enumerate(itertools.islice(wholes, _MAX_LINES_IN_QUOTES - 1), start=2):
+                if _ends_its_quotes(whole):
+                    text, size = whole, more
+                    break
+        joined.append((number, text))
+        place += size
+    return joined
+
+
+def _ends_its_quotes(text: str) -> bool:
+    return any(len(_guess(text, delimiter)) > 1 for delimiter in _DELIMITERS if delimiter != " ")
 
 
 def _find_header(line: str) -> tuple[str, tuple[str, ...]]:
@@ -116,7 +141,7 @@ def _guess(line: str, delimiter: str, num_columns: int | None = None) -> tuple[s
 
 def _fields(line: str, delimiter: str, num_columns: int | None) -> tuple[str, ...]:
     if delimiter != " ":
-        row = next(csv.reader([line], delimiter=delimiter, skipinitialspace=True, strict=True))
+        row = next(csv.reader(io.StringIO(line, newline=""), delimiter=delimiter, skipinitialspace=True, strict=True))
         return tuple(field.strip() for field in row)
     if num_columns is None:
         words = line.split()

@@ -1,0 +1,74 @@
+"""The test views of a video: its frames as bytes, each of them once, and the views to be cut out of them.
+
+Ten clips of three crops are 30 views, 380 MB of numbers, of frames that are 40 MB of bytes. So a worker hands over the
+bytes, and the views are made where they are used: on the GPU, where that costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from vov3d.data.transforms import normalise
+
+CPU = torch.device("cpu")
+
+
+@dataclass(frozen=True)
+class Views:
+    """All test views of one video; view v is crop v mod num_crops of clip v div num_crops.
+
+    Args:
+        frames: the frames that the views show, each once, uint8 [U, 3, H, W].
+        places: of the frames of each view in `frames`, int64 [V, T].
+        corners: top left corner (y, x) of each view, in pixels.
+        crop: side of the square that is cut out, in pixels.
+        mean: subtracted from the pixels, on the scale of 0 to 1.
+        std: divides the pixels.
+        label: the class of the video, -1 for none.
+        index: its place in the split.
+    """
+
+    frames: torch.Tensor
+    places: torch.Tensor
+    corners: tuple[tuple[int, int], ...]
+    crop: int
+    mean: float
+    std: float
+    label: int
+    index: int
+
+    @property
+    def views(self) -> torch.Tensor:
+        """All views on the CPU, float32 [V, 3, T, crop, crop]."""
+        return self.on(CPU)
+
+    def on(self, device: torch.device) -> torch.Tensor:
+        """Make all views on a device, float32 [V, 3, T, crop, crop]."""
+        num_views, num_frames = self.places.shape
+        views = torch.empty(num_views, 3, num_frames, self.crop, self.crop, device=device)
+        if device.type == "cpu":
+            self._fill_by_frame(views)
+        else:
+            self._fill_by_view(views)
+        return views
+
+    def _fill_by_frame(self, views: torch.Tensor) -> None:
+        """Normalise each frame once, and copy out of it what every view shows while the processor's cache holds it."""
+        uses: list[list[tuple[int, int]]] = [[] for _ in self.frames]
+        for view, row in enumerate(self.places.tolist()):
+            for time, place in enumerate(row):
+                uses[place].append((view, time))
+        for frame, shown in zip(self.frames, uses, strict=True):
+            picture = normalise(frame[None], self.mean, self.std)[:, 0]
+            for view, time in shown:
+                y, x = self.corners[view]
+                views[view, :, time] = picture[:, y : y + self.crop, x : x + self.crop]
+
+    def _fill_by_view(self, views: torch.Tensor) -> None:
+        """Few large steps, as a GPU likes it."""
+        frames, places = self.frames.to(views.device), self.places.to(views.device)
+        for view, (y, x) in enumerate(self.corners):
+            cut = frames[..., y : y + self.crop, x : x + self.crop][places[view]]
+            views[view] = normalise(cut, self.mean, self.std)

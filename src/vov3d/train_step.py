@@ -1,0 +1,174 @@
+"""One step of the optimiser, on one process or on many: what happens between a batch and new weights."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from vov3d.build import build_norms, build_optimizer, build_schedule, clips_at_once
+from vov3d.data.augment import add_stills
+from vov3d.data.mixing import mix
+from vov3d.errors import TrainingError
+from vov3d.models import ClipClassifier
+from vov3d.optim.average import moving_average
+
+if TYPE_CHECKING:
+    from vov3d.data.dataset import Batch
+    from vov3d.distributed import ProcessGroup
+    from vov3d.recipe import Recipe, TrainSettings
+
+STILLS_STREAM, MIXING_STREAM = 4, 5  # keep these draws apart from those of `vov3d.data`
+DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+class TrainStep:
+    """The network, its optimiser and all that they remember.
+
+    What a step draws, dropout included, is a function of the recipe's seed, the epoch, the step and the process.
+
+    Args:
+        recipe: the experiment.
+        model: the network, on its device.
+        group: the processes that train it together.
+        steps_per_epoch: steps of an epoch.
+
+    Attributes:
+        model: the network that is trained.
+        average: the moving average of its weights; ``None`` without.
+        tested: the network that is tested and kept: the average if there is one.
+    """
+
+    def __init__(self, recipe: Recipe, model: ClipClassifier, group: ProcessGroup, steps_per_epoch: int) -> None:
+        self.recipe, self.group, self.steps_per_epoch = recipe, group, steps_per_epoch
+        self.average = moving_average(model, recipe.train.ema_decay) if recipe.train.ema_decay else None
+        self.model = self.tested = build_norms(recipe, model, group)
+        if self.average is not None:
+            assert isinstance(self.average.module, ClipClassifier)
+            self.average.module = self.tested = build_norms(recipe, self.average.module, group)
+        self.schedule = build_schedule(recipe, steps_per_epoch)
+        self.optimizer = build_optimizer(recipe, self.model)
+        self.scaler = torch.amp.GradScaler(group.device.type, enabled=recipe.train.precision == "fp16")
+        self.replica = group.wrap(_compiled(self.model) if recipe.train.compile else self.model)
+
+    def rate(self, epoch: int, step: int) -> float:
+        """Return the learning rate of a step."""
+        return self.schedule.at(epoch + step / self.steps_per_epoch)
+
+    def take(self, epoch: int, step: int, batch: Batch, num_clips: int) -> Tensor:
+        """Take one step.
+
+        Args:
+            epoch: from 0.
+            step: of the epoch, from 0.
+            batch: what this process has of the batch, perhaps nothing.
+            num_clips: clips of all processes, at least 1.
+
+        Returns:
+            Summed loss, right answers and clips of all processes.
+
+        Raises:
+            TrainingError: in every process, if the loss of any is not finite; the weights are then spoilt.
+        """
+        settings = self.recipe.train
+        rate = self.rate(epoch, step)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        torch.manual_seed(((settings.seed * 10_007 + epoch) * self.steps_per_epoch + step) * 1_009 + self.group.rank)
+        self.optimizer.zero_grad(set_to_none=True)
+        tally = self.group.sum(self._accumulate(batch, num_clips, (settings.seed, epoch, step, self.group.rank)))
+        if not torch.isfinite(tally[0]):
+            raise TrainingError(
+                f"epoch {epoch + 1}, step {step + 1}: the loss is {float(tally[0])}; the last good checkpoint stays. "
+                f"Lower --optim.lr (now {rate:.4g}), clip gradients (--optim.clip_grad_norm 1), or train with "
+                "--train.precision float32"
+            )
+        if self.recipe.optim.clip_grad_norm is not None:
+            self.scaler.unscale_(self.optimizer)
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.optim.clip_grad_norm)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.group.average_statistics(self.model, weight=float(len(batch.labels) > 0))
+        if self.average is not None:
+            self.average.update_parameters(self.model)
+        return tally
+
+    def autocast(self) -> torch.autocast:
+        """Return the context in which the network computes."""
+        dtype = DTYPES.get(self.recipe.train.precision)
+        return torch.autocast(self.group.device.type, dtype=dtype or torch.bfloat16, enabled=dtype is not None)
+
+    def to_device(self, clips: Tensor) -> Tensor:
+        """Return clips or targets where the network is and in its type."""
+        return clips.to(self.group.device, self.model.head.hidden.weight.dtype, non_blocking=True)
+
+    def clips_of(self, batch: Batch) -> Tensor:
+        """Return the clips of a batch as the network takes them; of a batch without any, none of the right shape."""
+        clip = self.recipe.clip
+        empty = torch.empty(0, 3, clip.num_frames, clip.crop, clip.crop)
+        return self.to_device(batch.clips if len(batch.labels) else empty)
+
+    def batch_text(self) -> str:
+        """Return how a batch is divided, in words."""
+        settings, at_once = self.recipe.train, clips_at_once(self.recipe, self.group)
+        return (
+            f"batch {settings.batch_size} = {self.group.world_size} processes x {settings.accumulate} parts x "
+            f"{at_once} clips, batch norm over {settings.norm_clips or at_once}"
+        )
+
+    def _accumulate(self, batch: Batch, num_clips: int, seed: tuple[int, ...]) -> Tensor:
+        """Compute the gradient of a batch part by part; return loss, right answers and clips of this process."""
+        clips, targets = self._augmented(batch, seed)
+        tally = torch.zeros(3, dtype=torch.float64)
+        num_parts = self.recipe.train.accumulate  # the same in all processes: their norms may wait for each other
+        parts = zip(clips.tensor_split(num_parts), targets.tensor_split(num_parts), strict=True)
+        for number, (part, target) in enumerate(parts, start=1):
+            with self._synchronised(number == num_parts):
+                with self.autocast():
+                    logits = self.replica(part)
+                loss = _loss(logits, target, self.recipe.train)
+                share = self.group.world_size / num_clips  # gradients are averaged over the processes
+                self.scaler.scale(loss * share).backward()
+            tally += torch.tensor(
+                [float(loss.detach()), float(_right(logits, target)), len(target)], dtype=torch.float64
+            )
+        return tally
+
+    def _augmented(self, batch: Batch, seed: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+        """Return the clips and targets of a batch, mixed as the recipe says."""
+        settings, clips = self.recipe.train, self.clips_of(batch)
+        if len(clips) == 0:
+            return clips, clips.new_empty(0, self.model.num_classes)
+        clips = add_stills(clips, settings.stills, np.random.default_rng((STILLS_STREAM, *seed)))
+        rng = np.random.default_rng((MIXING_STREAM, *seed))
+        return mix(clips, self.to_device(batch.targets), mixup=settings.mixup, cutmix=settings.cutmix, rng=rng)
+
+    def _synchronised(self, last: bool) -> AbstractContextManager[None]:
+        """Average the gradients over the processes in the last part of a batch alone."""
+        if last or not isinstance(self.replica, nn.parallel.DistributedDataParallel):
+            return nullcontext()
+        return self.replica.no_sync()
+
+
+def _compiled(model: ClipClassifier) -> nn.Module:
+    compiled: nn.Module = torch.compile(model, dynamic=False)  # type: ignore[assignment]  # a module stays a module
+    return compiled
+
+
+def _loss(logits: Tensor, targets: Tensor, settings: TrainSettings) -> Tensor:
+    """Return the summed loss of a part of a batch."""
+    exact = logits if logits.dtype == torch.float64 else logits.float()
+    if settings.loss == "sigmoid":
+        smooth = targets * (1 - settings.label_smoothing) + 0.5 * settings.label_smoothing
+        return F.binary_cross_entropy_with_logits(exact, smooth, reduction="none").mean(1).sum()
+    return F.cross_entropy(exact, targets, label_smoothing=settings.label_smoothing, reduction="sum")
+
+
+def _right(logits: Tensor, targets: Tensor) -> Tensor:
+    """Return how many clips have a class on top that they show, or that most of them is from."""
+    best = targets.gather(1, logits.argmax(1, keepdim=True)).squeeze(1)
+    return ((best > 0) & (best >= targets.amax(1))).sum()
