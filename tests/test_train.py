@@ -293,6 +293,62 @@ def test_other_optimisers_and_the_loss_scale_go_on_too(
     assert states[0].loss_scale["_growth_tracker"] == 3
 
 
+OPTIONS = {
+    "train.mixup": "0.8",
+    "train.cutmix": "1",
+    "train.ema_decay": "0.9",
+    "train.freeze": "stem,stages.0",
+    "train.repeats": "2",
+    "train.gradient_checkpointing": "true",
+    "train.norm_clips": "2",
+    "train.stills": "0.5",
+    "clip.colour_jitter": "0.4",
+    "optim.clip_grad_norm": "1",
+    "optim.warmup_steps": "3",
+    "model.stochastic_depth": "0.3",
+}
+
+
+@pytest.mark.usefixtures("small")
+def test_every_option_trains_and_goes_on_too(videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    train_here(videos, tmp_path / "whole", OPTIONS)
+    with monkeypatch.context() as patch:
+        patch.setattr(TrainingProgress, "advance", interrupting((1, 1)))
+        with pytest.raises(KeyboardInterrupt):
+            train_here(videos, tmp_path / "run", OPTIONS)
+    assert RunFolder(tmp_path / "run").states.load().position == Position(1, 3)
+    train_here(videos, tmp_path / "run", OPTIONS, resume=True)
+    assert_same_run(tmp_path / "run", tmp_path / "whole")
+    rows = log_of(tmp_path / "whole")
+    assert [row["step"] for row in rows] == ["6", "12"]  # two clips of each of 12 videos, four clips a step
+    ended = weights_of(tmp_path / "whole" / "last.safetensors")
+    torch.manual_seed(0)
+    begun = small_network(3).state_dict()
+    frozen = [name for name in begun if name.startswith(("stem", "stages.0"))]
+    assert [name for name in frozen if not torch.equal(begun[name], ended[name])] == []
+    state = RunFolder(tmp_path / "whole").states.load()  # what is kept is the average, and not the network itself
+    name = "head.classifier.weight"
+    assert torch.equal(state.average[f"module.{name}"], ended[name])
+    assert not torch.equal(state.model[name], ended[name])
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize(
+    "option",
+    [
+        *({name: value} for name, value in OPTIONS.items() if name != "train.gradient_checkpointing"),
+        {"train.loss": "sigmoid"},
+    ],
+    ids=lambda option: next(iter(option)),
+)
+def test_each_option_changes_the_run(videos: Path, tmp_path: Path, option: dict[str, str]) -> None:
+    one_epoch = {"train.epochs": "1", "train.precise_bn_batches": "0", "optim.warmup_epochs": "0.5"}
+    for name, settings in (("with", option), ("without", {})):
+        train_here(videos, tmp_path / name, {**one_epoch, **settings})
+    ours, theirs = (weights_of(tmp_path / name / "last.safetensors") for name in ("with", "without"))
+    assert [name for name in theirs if not torch.equal(ours[name], theirs[name])]
+
+
 @pytest.mark.usefixtures("small")
 def test_an_interruption_at_the_border_of_two_epochs_takes_nothing_away(
     spoilt: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -49,9 +49,10 @@ def tiny_recipe(settings: dict[str, str] | None = None) -> Recipe:
     return override(load_recipe("folder/vov3d_m_8"), {**SETTINGS, **(settings or {})})
 
 
-def small_network(num_classes: int = 400, dropout: float = 0.5) -> VoV3D:
+def small_network(num_classes: int = 400, dropout: float = 0.5, stochastic_depth: float = 0.0) -> VoV3D:
     """VoV3D with one short block in each stage: what takes the place of VoV3D-M where a test trains often."""
-    return VoV3D(16, (1, 1, 1, 1), num_units=2, num_classes=num_classes, dropout=dropout)
+    depths = (1, 1, 1, 1)
+    return VoV3D(16, depths, num_units=2, num_classes=num_classes, dropout=dropout, stochastic_depth=stochastic_depth)
 
 
 class FrozenNorms(VoV3D):

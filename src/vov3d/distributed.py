@@ -14,7 +14,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from vov3d.errors import ArgumentError, TrainingError, Vov3dError, unknown_name
+from vov3d.errors import ArgumentError, Vov3dError, unknown_name
+from vov3d.meeting import meet
 
 Item = TypeVar("Item")
 
@@ -173,11 +174,7 @@ def process_group(device: str) -> Iterator[ProcessGroup]:
     if resolved.type == "cuda":
         torch.cuda.set_device(resolved)
     if not dist.is_initialized():
-        try:
-            dist.init_process_group("nccl" if resolved.type == "cuda" else "gloo")
-        except (RuntimeError, ValueError) as error:
-            reason = " ".join(str(error).split("\n")[0].split())
-            raise TrainingError(f"cannot meet the other {world_size - 1} processes: {reason[:200]}") from error
+        meet("nccl" if resolved.type == "cuda" else "gloo")
         atexit.register(_leave)
     yield ProcessGroup(dist.get_rank(), world_size, resolved)
 

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
 import pytest
 
+from vov3d.data.pack.sampler import PackSampler
 from vov3d.data.sampler import SeekableSampler, eval_shard
 
 
@@ -67,3 +73,27 @@ def test_wrong_arguments() -> None:
         SeekableSampler(70, 8, rank=2, world_size=2)
     with pytest.raises(ValueError, match="steps 0 to 4"):
         SeekableSampler(37, 8).seek(0, 5)
+
+
+def simulation() -> ModuleType:
+    """The benchmark that runs the samplers of hundreds of ranks."""
+    file = Path(__file__).parents[2] / "benchmarks" / "sampler_simulation.py"
+    spec = importlib.util.spec_from_file_location("sampler_simulation", file)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("kind", ["videos", "packed"])
+@pytest.mark.parametrize("legs", [[(512, 1.0)], [(64, 0.3), (512, 0.7), (8, 1.0)]])
+def test_512_ranks_see_each_video_once_and_so_after_a_stop(kind: str, legs: list[tuple[int, float]]) -> None:
+    """Of Something-Something v2, as many videos as a quarter of it."""
+    module, num_videos = simulation(), 42_228
+    sampler = SeekableSampler(num_videos, 512) if kind == "videos" else PackSampler(module.packed(num_videos, 250), 512)
+    found = module.simulate(sampler, 3, legs)
+    assert found.is_exact
+    assert found.steps == 82
+    found.times_seen[0] += 1
+    assert not found.is_exact

@@ -61,3 +61,17 @@ def test_the_two_orders_of_the_depthwise_factors_are_one_function() -> None:
     time_first.load_state_dict(space_first.state_dict())
     clips = torch.randn(2, 8, 6, 10, 10, dtype=torch.float64)
     torch.testing.assert_close(space_first(clips), time_first(clips), rtol=0, atol=1e-14)
+
+
+@pytest.mark.parametrize("in_channels", [2, 4, 6, 8, 12])
+def test_a_strided_pointwise_convolution_of_few_channels(in_channels: int) -> None:
+    """torch 2.13 corrupts its memory in the backward pass of some of these, and dies."""
+    clips = torch.randn(2, in_channels, 3, 32, 32).contiguous(memory_format=torch.channels_last_3d).requires_grad_()
+    conv = SpatialConv3d(in_channels, 8, stride=2)
+    for _ in range(3):
+        conv(clips).square().sum().backward()
+    expected = torch.einsum("nithw,oi->nothw", clips[..., ::2, ::2], conv.weight.flatten(1))
+    torch.testing.assert_close(conv(clips), expected, rtol=1e-5, atol=1e-5)
+    gradients = torch.autograd.grad(expected.square().sum(), (clips, conv.weight))
+    torch.testing.assert_close(clips.grad, 3 * gradients[0], rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(conv.weight.grad, 3 * gradients[1], rtol=1e-4, atol=1e-3)

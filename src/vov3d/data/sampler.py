@@ -10,9 +10,11 @@ import math
 from collections.abc import Iterator
 
 import numpy as np
+import numpy.typing as npt
 from torch.utils.data import Sampler
 
 Key = tuple[int, int]
+Order = npt.NDArray[np.int64]
 ORDER_STREAM = 0  # keeps these draws apart from those of `vov3d.data.dataset`
 
 
@@ -67,16 +69,29 @@ class SeekableSampler(Sampler[list[Key]]):
             raise ValueError(f"epoch={epoch}, step={step}; an epoch has steps 0 to {self.steps_per_epoch}")
         self.epoch, self.start_step = epoch, step
 
+    def order(self, epoch: int) -> Order:
+        """Return all items in the order of an epoch, the same on every rank.
+
+        Shape: [num_items]
+        """
+        return np.random.default_rng((ORDER_STREAM, self.seed, epoch)).permutation(self.num_items)
+
     def __len__(self) -> int:
-        return self.steps_per_epoch - self.start_step
+        return self.parts * (self.steps_per_epoch - self.start_step)
 
     def __iter__(self) -> Iterator[list[Key]]:
         epoch = self.epoch
-        order = np.random.default_rng((ORDER_STREAM, self.seed, epoch)).permutation(self.num_items)
+        order = self.order(epoch)
         for step in range(self.start_step, self.steps_per_epoch):
             batch = order[step * self.batch_size : (step + 1) * self.batch_size]
-            share = np.array_split(batch, self.world_size)[self.rank]
-            yield [(epoch, int(index)) for index in share]
+            own = _share(batch, self.rank, self.world_size)
+            for part in range(self.parts):
+                yield [(epoch, index) for index in _share(own, part, self.parts).tolist()]
+
+
+def _share(items: Order, number: int, count: int) -> Order:
+    """One of so many runs of items, as equal in length as they can be."""
+    return items[len(items) * number // count : len(items) * (number + 1) // count]
 
 
 def eval_shard(num_items: int, rank: int = 0, world_size: int = 1) -> range:

@@ -63,9 +63,10 @@ class SpatialConv3d(nn.Conv3d):
         images, padding = frames_as_images(clips), self.kernel_size[1] // 2
         if padding and min(images.shape[2:]) <= 2:  # oneDNN's weight gradient is 10 times slower if it pads such images
             images, padding = F.pad(images, (padding,) * 4), 0
-        images = F.conv2d(
-            images, self.weight.squeeze(2), self.bias, stride=self.stride[1:], padding=padding, groups=self.groups
-        )
+        _, stride, _ = self.stride
+        if stride > 1 and self.kernel_size[1] == 1 and self.in_channels < 8:  # oneDNN's backward pass then corrupts
+            images, stride = images[..., ::stride, ::stride], 1  # the heap (torch 2.13)
+        images = F.conv2d(images, self.weight.squeeze(2), self.bias, stride, padding, groups=self.groups)
         return images_as_frames(images, clips.shape[2])
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from vov3d.data.pack.order import block_size, lane_order, shards_of
-from vov3d.data.sampler import Key, SeekableSampler
+from vov3d.data.sampler import Order, SeekableSampler
 from vov3d.data.sources.index import VideoItem
 
 LANE_STREAM = 6  # keeps these draws apart from those of `vov3d.data` (0 to 3) and of training (4, 5)
@@ -52,15 +52,7 @@ class PackSampler(SeekableSampler):
         self.shards = shards_of(items)
         self.block = block_size(items)
 
-    def __len__(self) -> int:
-        return self.parts * (self.steps_per_epoch - self.start_step)
-
-    def __iter__(self) -> Iterator[list[Key]]:
-        epoch = self.epoch
+    def order(self, epoch: int) -> Order:
+        """Return all items in the order of an epoch (see `SeekableSampler.order`)."""
         rng = np.random.default_rng((LANE_STREAM, self.seed, epoch))
-        order = lane_order(self.shards, self.batch_size, self.block, rng)
-        for step in range(self.start_step, self.steps_per_epoch):
-            batch = order[step * self.batch_size : (step + 1) * self.batch_size]
-            share = np.array_split(batch, self.world_size)[self.rank]
-            for part in np.array_split(share, self.parts):
-                yield [(epoch, index) for index in part.tolist()]
+        return lane_order(self.shards, self.batch_size, self.block, rng)

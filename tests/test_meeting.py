@@ -1,0 +1,55 @@
+"""Processes find each other, and not those of an earlier meeting in the same store."""
+
+from __future__ import annotations
+
+import threading
+from datetime import timedelta
+
+import pytest
+import torch.distributed as dist
+
+from vov3d import meeting
+from vov3d.errors import TrainingError
+
+
+@pytest.fixture
+def store() -> dist.Store:
+    """A store as several processes share it."""
+    return dist.HashStore()
+
+
+def met(store: dist.Store, first: bool = True) -> list[str | Exception]:
+    """The names under which three processes meet; without the first, two wait for it."""
+    names: list[str | Exception] = []
+
+    def come(rank: int) -> None:
+        try:
+            names.append(meeting._invite(store, 3) if rank == 0 else meeting._follow(store, rank))
+        except TrainingError as error:
+            names.append(error)
+
+    threads = [threading.Thread(target=come, args=(rank,)) for rank in ((2, 0, 1) if first else (2, 1))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return names
+
+
+def test_those_who_come_again_meet_anew(store: dist.Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(meeting, "ANSWER_SECONDS", 0.1)
+    first, second = met(store), met(store)
+    assert len(set(first)) == len(set(second)) == 1
+    assert first[0] != second[0]
+
+
+def test_who_comes_before_the_first_does_not_take_the_dead_for_it(
+    store: dist.Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.set_timeout(timedelta(seconds=1))
+    monkeypatch.setattr(meeting, "ANSWER_SECONDS", 0.1)
+    monkeypatch.setattr(meeting, "PATIENCE_SECONDS", 0.5)
+    met(store)
+    late = met(store, first=False)
+    assert [str(one) for one in late] == ["the first process did not come within 0 s"] * 2
+    assert all(isinstance(one, TrainingError) for one in late)
