@@ -236,6 +236,9 @@ class TwoThreads(ProcessGroup):
         self.meeting.wait()
         return [item for rank in (0, 1) for item in self.brought[rank, number]]  # type: ignore[misc]
 
+    def largest(self, value: int) -> int:
+        return max(self.gather([value]))
+
 
 @pytest.mark.parametrize("spoilt", [("dark/1.mp4",), ("moving/1.mp4", "dark/1.mp4", "light/0.mp4"), ()])
 def test_every_process_hears_of_a_video_that_one_cannot_decode(

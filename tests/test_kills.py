@@ -64,7 +64,7 @@ MODELS["vov3d_m"] = small_network
 if how == "at any time":
     threading.Timer(rng.uniform(0, 2.5), die).start()
 if how == "between writing and naming":
-    files._flush = dying(files._flush, rng.randint(5, 40))  # on the temporary file or on its folder, in turn
+    files.flush = dying(files.flush, rng.randint(5, 40))  # on the temporary file or on its folder, in turn
 if how == "within a write":
     files._write = half_written(rng.randint(2, 12))
 train_here(

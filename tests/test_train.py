@@ -310,13 +310,17 @@ OPTIONS = {
 
 
 @pytest.mark.usefixtures("small")
-def test_every_option_trains_and_goes_on_too(videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("place", "stands"), [((1, 1), (1, 3)), ((1, 5), (1, 6))], ids=["a step", "the test"])
+def test_every_option_trains_and_goes_on_too(
+    videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: tuple[int, int], stands: tuple[int, int]
+) -> None:
+    """Interrupted within an epoch, and between its last step and its precise norm and test."""
     train_here(videos, tmp_path / "whole", OPTIONS)
     with monkeypatch.context() as patch:
-        patch.setattr(TrainingProgress, "advance", interrupting((1, 1)))
+        patch.setattr(TrainingProgress, "advance", interrupting(place))
         with pytest.raises(KeyboardInterrupt):
             train_here(videos, tmp_path / "run", OPTIONS)
-    assert RunFolder(tmp_path / "run").states.load().position == Position(1, 3)
+    assert RunFolder(tmp_path / "run").states.load().position == Position(*stands)
     train_here(videos, tmp_path / "run", OPTIONS, resume=True)
     assert_same_run(tmp_path / "run", tmp_path / "whole")
     rows = log_of(tmp_path / "whole")
@@ -569,8 +573,8 @@ def test_weights_that_are_no_numbers_are_never_saved(
 ) -> None:
     """The last step of an epoch spoils them, before any loss shows it."""
 
-    def epoch(self: TrainingProgress, row: object) -> None:
-        if row.epoch == 2:  # type: ignore[attr-defined]
+    def advance(self: TrainingProgress, epoch: int, step: int, *, loss: float, clips_per_second: float) -> None:
+        if (epoch, step) == (1, 2):
             with torch.no_grad():
                 models[0].stem.spatial.weight[0] = float("nan")
 
@@ -580,11 +584,16 @@ def test_weights_that_are_no_numbers_are_never_saved(
 
     models: list[VoV3D] = []
     monkeypatch.setitem(MODELS, "vov3d_m", building)  # type: ignore[arg-type]
-    monkeypatch.setattr(TrainingProgress, "epoch", epoch)
+    monkeypatch.setattr(TrainingProgress, "advance", advance)
     settings = {"train.epochs": "3", "train.evaluate_every_epochs": "9"}
     with pytest.raises(TrainingError, match=r"tensors of the network are no longer finite, first stem.spatial.weight"):
         train_here(videos, tmp_path / "run", settings)
     assert RunFolder(tmp_path / "run").states.load().position == Position(1, 0)
+    for name in ("last", "best"):
+        if (tmp_path / "run" / f"{name}.safetensors").exists():
+            assert all(
+                tensor.isfinite().all() for tensor in weights_of(tmp_path / "run" / f"{name}.safetensors").values()
+            )
 
 
 # ---- videos that cannot be decoded -----------------------------------------------------------------------------------

@@ -72,12 +72,21 @@ def build_norms(recipe: Recipe, model: ClipClassifier, group: ProcessGroup) -> C
     shared = group.neighbours(max(1, wanted // part))
     if shared is not None and group.device.type == "cuda":
         synchronised: ClipClassifier = torch.nn.SyncBatchNorm.convert_sync_batchnorm(model, shared)
+        for module in synchronised.modules():
+            if isinstance(module, torch.nn.SyncBatchNorm):
+                module.register_forward_pre_hook(_of_one_type)
         return synchronised
     for module in model.modules():
         if isinstance(module, BatchNorm):
             module.process_group = shared
             module.clips_per_group = wanted if wanted < part else None
     return model
+
+
+def _of_one_type(norm: torch.nn.Module, inputs: tuple[torch.Tensor]) -> tuple[torch.Tensor] | None:
+    """Where a process has no clips, let its (empty) statistics have the type of those that the others send."""
+    (clips,) = inputs
+    return (clips.to(norm.weight.dtype),) if len(clips) == 0 else None  # type: ignore[arg-type]
 
 
 def clips_at_once(recipe: Recipe, group: ProcessGroup) -> int:

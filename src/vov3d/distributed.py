@@ -13,6 +13,7 @@ from typing import TypeVar
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from vov3d.errors import ArgumentError, Vov3dError, unknown_name
 from vov3d.meeting import meet
@@ -95,20 +96,22 @@ class ProcessGroup:
         """Return what the first process finds, in all of them; what it raises, all raise."""
         if self.world_size == 1:
             return call()
-        found: list[Item | Vov3dError | None] = [None]
+        found: list[Item | Vov3dError | OSError | None] = [None]
         if self.is_main:
             try:
                 found[0] = call()
-            except Vov3dError as error:
+            except (Vov3dError, OSError) as error:
                 found[0] = error
-        dist.broadcast_object_list(found)
+        dist.broadcast_object_list(found, device=self.device if self.device.type == "cuda" else None)
         answer = found[0]
-        if isinstance(answer, Vov3dError):
+        if isinstance(answer, (Vov3dError, OSError)):
             raise answer
         return answer  # type: ignore[return-value]  # the first process has put it there
 
     def average_statistics(self, model: nn.Module, weight: float = 1.0) -> None:
         """Make running statistics, which each process takes of its own clips, the same in all of them: their mean.
+
+        Those of norms that are frozen, or in evaluation, stay as they are.
 
         Args:
             model: the network.
@@ -116,7 +119,10 @@ class ProcessGroup:
         """
         if self.world_size == 1:
             return
-        statistics = [buffer for buffer in model.buffers() if buffer.is_floating_point()]
+        norms = [module for module in model.modules() if isinstance(module, _BatchNorm) and module.training]
+        statistics = [
+            buffer for norm in norms for buffer in (norm.running_mean, norm.running_var) if buffer is not None
+        ]
         if not statistics:
             return
         weight = weight if float(self.sum(torch.tensor(weight))) else 1.0
@@ -168,15 +174,32 @@ def process_group(device: str) -> Iterator[ProcessGroup]:
     """
     resolved = resolve_device(device)
     world_size = int(os.environ.get("WORLD_SIZE", "1"))
+    if resolved.type == "cuda":
+        torch.cuda.set_device(resolved)
     if world_size == 1:
         yield ProcessGroup(0, 1, resolved)
         return
-    if resolved.type == "cuda":
-        torch.cuda.set_device(resolved)
+    _check_own_device(device, resolved)
     if not dist.is_initialized():
         meet("nccl" if resolved.type == "cuda" else "gloo")
         atexit.register(_leave)
-    yield ProcessGroup(dist.get_rank(), world_size, resolved)
+    try:
+        yield ProcessGroup(dist.get_rank(), world_size, resolved)
+    except BaseException:
+        atexit.unregister(_leave)  # leaving in good order would wait for processes that may be gone
+        raise
+
+
+def _check_own_device(name: str, device: torch.device) -> None:
+    """Each of several processes needs a device of its own that can talk to the others.
+
+    Raises:
+        ArgumentError: for one that is shared, or that cannot.
+    """
+    if device.type == "mps":
+        raise ArgumentError("processes on 'mps' cannot talk to each other; give --device cpu, or start one process")
+    if device.type == "cuda" and name not in ("auto", "cuda"):
+        raise ArgumentError(f"several processes cannot share {name!r}; give --device cuda, and each takes its own")
 
 
 def _leave() -> None:

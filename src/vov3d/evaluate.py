@@ -25,6 +25,7 @@ from vov3d.distributed import ProcessGroup, process_group
 from vov3d.errors import DataError, DecodeError
 from vov3d.files import csv_text, write_text
 from vov3d.inference import Activation, default_workers, threads_beside, video_probabilities
+from vov3d.interrupts import ignore_interrupts, stop_for
 from vov3d.metrics import ClassScore, score, score_multi_label
 from vov3d.plots import confusion_chart
 from vov3d.trained import load_trained
@@ -242,6 +243,7 @@ def score_videos(
     batch_size: int | None = None,
     allow_missing: bool = True,
     on_progress: Callable[[int, int], None] | None = None,
+    asked_to_stop: Callable[[], int] = lambda: 0,
 ) -> tuple[list[VideoScore], list[Missing]]:
     """Return the class probabilities of every video, each counted once over all processes.
 
@@ -255,6 +257,7 @@ def score_videos(
         batch_size: videos at a time; by default so that about 8 views are computed at once.
         allow_missing: collect videos that cannot be decoded, instead of failing on the first.
         on_progress: called with (videos done, all videos) of this process.
+        asked_to_stop: says which signal asked to stop, 0 for none; then all processes do.
 
     Raises:
         DecodeError: for the first video found that cannot be decoded, unless ``allow_missing``; in every process.
@@ -266,6 +269,7 @@ def score_videos(
         batch_size=batch_size or max(1, 8 // (views.num_clips * views.num_crops)),
         num_workers=default_workers() if workers is None else workers,
         collate_fn=list,
+        worker_init_fn=ignore_interrupts,
     )
     was_training = model.training
     model.eval()
@@ -283,8 +287,11 @@ def score_videos(
             done += len(batch)
             if on_progress is not None:
                 on_progress(done, len(mine))
+            if asked_to_stop():
+                break  # likewise
     finally:
         model.train(was_training)
+    stop_for(group.largest(asked_to_stop()))
     lost = sorted(group.gather(missing), key=lambda one: one[0])
     if lost and not allow_missing:
         first = lost[0][1]

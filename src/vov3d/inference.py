@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal
@@ -45,8 +46,9 @@ def video_probabilities(
 
 
 def default_workers() -> int:
-    """Return how many processes decode by default: half of the cores, at most 8."""
-    return min(8, max(1, (os.cpu_count() or 1) // 2))
+    """Return how many processes decode by default: half of the cores, at most 8, shared by those of `torchrun`."""
+    processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    return min(8, max(1, _cores() // 2 // processes))
 
 
 @contextmanager
@@ -57,8 +59,13 @@ def threads_beside(workers: int) -> Iterator[None]:
         workers: processes that decode.
     """
     before = torch.get_num_threads()
-    torch.set_num_threads(max(1, min(before, (os.cpu_count() or 1) - workers)))
+    torch.set_num_threads(max(1, min(before, _cores() - workers)))
     try:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def _cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1

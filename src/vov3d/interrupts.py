@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -37,7 +38,8 @@ def interrupts_noted() -> Iterator[Callable[[], int]]:
         yield lambda: noted
     finally:
         for number, handler in usual.items():
-            signal.signal(number, handler)
+            if handler is not None:  # it was not set by Python, and cannot be set again
+                signal.signal(number, handler)
 
 
 def stop_for(number: int) -> None:
@@ -61,5 +63,5 @@ def ignore_interrupts(_worker: int = 0) -> None:
 
 def dead_children_ignored() -> None:
     """Take torch's handler for dead decoding processes off: it raises again wherever the program then is."""
-    if hasattr(signal, "SIGCHLD") and threading.current_thread() is threading.main_thread():  # Windows has none
+    if sys.platform != "win32" and threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)

@@ -108,7 +108,22 @@ class ResumeFolder:
         return path
 
     def load(self) -> ResumeState:
-        """Read the newest state that is whole; those that are not are passed over, and the log says so.
+        """Read the newest state that is whole (see `newest`)."""
+        return self.read(self.newest())
+
+    def read(self, name: str) -> ResumeState:
+        """Read the state of this name.
+
+        Raises:
+            RunFolderError: if this process does not find it whole.
+        """
+        try:
+            return _state(read_checkpoint(self.path / name, RESUME_FORMAT))
+        except (CheckpointError, OSError) as error:
+            raise RunFolderError(f"{error}; all processes must see the same run folder") from error
+
+    def newest(self) -> str:
+        """Return the name of the newest state that is whole; others are passed over, and the log says so.
 
         Raises:
             RunFolderError: if there is none.
@@ -116,7 +131,8 @@ class ResumeFolder:
         reasons = []
         for file in self.files():
             try:
-                return _state(read_checkpoint(file, RESUME_FORMAT))
+                read_checkpoint(file, RESUME_FORMAT)
+                return file.name
             except (CheckpointError, OSError) as error:
                 log.warning("passed over: %s", error)
                 reasons.append(str(error))

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -29,7 +30,7 @@ from vov3d.build import (
 )
 from vov3d.checkpoint import as_json, write_checkpoint
 from vov3d.distributed import ProcessGroup, process_group
-from vov3d.errors import DataError, RunFolderError, TrainingError
+from vov3d.errors import ArgumentError, DataError, RunFolderError, TrainingError
 from vov3d.evaluate import Metrics, score_videos, summarise
 from vov3d.inference import default_workers, threads_beside
 from vov3d.interrupts import interrupts_noted, stop_for
@@ -91,6 +92,10 @@ class Safety:
     keep: int = 3
     save_minutes: float = 10.0
     max_broken: float = 0.01
+
+    def __post_init__(self) -> None:
+        if self.keep < 1 or self.save_minutes < 0 or not 0 <= self.max_broken <= 1:
+            raise ArgumentError(f"{self}; keep must be 1 or more, save_minutes 0 or more, max_broken from 0 to 1")
 
 
 def train(
@@ -154,8 +159,7 @@ def train(
         if group.is_main:
             for note in (*index.notes, *training.summary()):
                 log.info("%s", note)
-            folder.begin(to_yaml(recipe), data=str(data), device=str(group.device))
-        group.wait()
+        group.from_main(lambda: folder.begin(to_yaml(recipe), data=str(data), device=str(group.device)))
         return training.run()
 
 
@@ -195,6 +199,7 @@ class _Training:
         self.quarantine: dict[str, str] = {}
         self.best: float | None = None
         self.asked_to_stop: Callable[[], int] = lambda: 0
+        self.fingerprint = self._fingerprint()
         if resume:
             self._restore()
         self.saved_at = time.monotonic()
@@ -293,18 +298,19 @@ class _Training:
         accuracy = _headline(row)
         best = accuracy is not None and (self.best is None or accuracy >= self.best)
         self.best = accuracy if best else self.best
-        if self.group.is_main:
-            self.progress.epoch(row)
-            self.folder.write_log(self.rows, self.quarantine)
-            self.folder.write_tensorboard(row)
+        stop = self.group.largest(self.asked_to_stop())
         if ends or best or number % settings.checkpoint_every_epochs == 0:
             self._save_weights(best=best)
             self._save_state()
-        self.group.wait()
-        stop = self.group.largest(self.asked_to_stop())
-        if stop:
+        elif stop:
             self._save_state()
-        stop_for(stop)
+        self.group.from_main(lambda: self._tell(row))
+        stop_for(stop or self.group.largest(self.asked_to_stop()))
+
+    def _tell(self, row: EpochRow) -> None:
+        self.progress.epoch(row)
+        self.folder.write_log(self.rows, self.quarantine)
+        self.folder.write_tensorboard(row)
 
     def _evaluate(self, views: ViewDataset) -> Metrics | None:
         """Return the metrics of the validation videos, one view each; ``None`` if none of them can be decoded."""
@@ -315,7 +321,7 @@ class _Training:
             window=head_window(self.recipe),
             workers=self.workers,
             loss=self.recipe.train.loss,
-            on_progress=lambda _done, _all: stop_for(self.asked_to_stop()),
+            asked_to_stop=self.asked_to_stop,
         )
         for one in missing:
             log.warning("left out of validation: %s: %s", one.path, one.reason)
@@ -339,13 +345,14 @@ class _Training:
         if not wanted:
             return
         batches = islice(self._clips_alone(), wanted)
+        self.step.seed_draws(self.position.epoch, self.loader.steps_per_epoch)  # as after a step that is none
         with self.step.autocast():
             recompute_norm_statistics(self.step.tested, batches, self.group.average_statistics)
 
     def _clips_alone(self) -> Iterator[Tensor]:
         """Yield the clips of the epoch's batches; a process without any yields none of the right shape."""
         for batch in self.loader.batches(self.position.epoch, 0):
-            stop_for(self.asked_to_stop())
+            stop_for(self.group.largest(self.asked_to_stop()))
             yield self.step.clips_of(batch)
 
     def _note_broken(self, batch: Batch) -> None:
@@ -360,8 +367,7 @@ class _Training:
                 if self.group.is_main:
                     log.warning("quarantined: %s: %s", broken.path, broken.reason)
         self.quarantine = dict(sorted(self.quarantine.items()))
-        if self.group.is_main:
-            self.folder.write_quarantine(self.quarantine)
+        self.group.from_main(lambda: self.folder.write_quarantine(self.quarantine))
         limit, total = self.safety.max_broken, self.loader.num_videos
         if len(self.quarantine) > max(int(limit > 0), int(limit * total)):
             path, reason = next(iter(self.quarantine.items()))
@@ -372,45 +378,52 @@ class _Training:
             )
 
     def _save_weights(self, *, best: bool) -> None:
-        if not self.group.is_main:
-            return
+        """Write the network that is tested, in the first process (see `_save_state`)."""
+        self._check_finite()
         tensors, description = self.step.tested.state_dict(), describe(self.recipe, self.index.labels)
         for path in (self.folder.last, self.folder.best)[: 1 + best]:
-            write_checkpoint(path, tensors, description)
+            self.group.from_main(partial(write_checkpoint, path, tensors, description))
+
+    def _check_finite(self) -> None:
+        """See to it that no spoilt network takes the place of a good one.
+
+        Raises:
+            TrainingError: in every process, if a weight or a statistic is not a number; what was written stays.
+        """
+        for model in (self.step.model, self.step.tested):
+            spoilt = [name for name, tensor in model.state_dict().items() if not torch.isfinite(tensor).all()]
+            if spoilt:
+                raise TrainingError(
+                    f"epoch {self.position.epoch + 1}, step {self.position.step}: {len(spoilt)} tensors of the network "
+                    f"are no longer finite, first {spoilt[0]}; the last good checkpoint stays. Lower --optim.lr"
+                )
 
     def _save_state(self) -> None:
         """Write where the run stands, in the first process.
 
         Raises:
-            TrainingError: if the weights are not numbers; what was written before stays.
+            OSError: in every process, if it cannot be written; what was written before stays.
+            TrainingError: likewise, if the network is spoilt.
         """
         from vov3d.recipe import to_mapping
 
         self.saved_at = time.monotonic()
-        spoilt = [name for name, tensor in self.step.model.state_dict().items() if not torch.isfinite(tensor).all()]
-        if spoilt:
-            raise TrainingError(
-                f"epoch {self.position.epoch + 1}, step {self.position.step}: {len(spoilt)} tensors of the network are "
-                f"no longer finite, first {spoilt[0]}; the last good checkpoint stays. Lower --optim.lr"
-            )
-        if not self.group.is_main:
-            return
+        self._check_finite()
         average = self.step.average
-        self.folder.states.save(
-            ResumeState(
-                position=self.position,
-                model=self.step.model.state_dict(),
-                optimizer=optimizer_tensors(self.step.optimizer, self.step.model),
-                average=average_tensors(average) if average is not None else {},
-                loss_scale=self.step.scaler.state_dict(),
-                tally=tuple(self.tally.tolist()),
-                rows=self.rows,
-                quarantine=self.quarantine,
-                best=self.best,
-                recipe=as_json(to_mapping(self.recipe)),
-                data=self._fingerprint(),
-            )
+        state = ResumeState(
+            position=self.position,
+            model=self.step.model.state_dict(),
+            optimizer=optimizer_tensors(self.step.optimizer, self.step.model),
+            average=average_tensors(average) if average is not None else {},
+            loss_scale=self.step.scaler.state_dict(),
+            tally=tuple(self.tally.tolist()),
+            rows=self.rows,
+            quarantine=self.quarantine,
+            best=self.best,
+            recipe=as_json(to_mapping(self.recipe)),
+            data=self.fingerprint,
         )
+        self.group.from_main(lambda: self.folder.states.save(state))
 
     def _fingerprint(self) -> str:
         """Return what tells these training videos, in their order and with their labels, from others."""
@@ -427,12 +440,13 @@ class _Training:
         """
         from vov3d.recipe import to_mapping
 
-        state = self.folder.states.load()
+        newest = self.group.from_main(self.folder.states.newest)
+        state = self.folder.states.read(newest)
         if state.recipe != as_json(to_mapping(self.recipe)):
             raise RunFolderError(
                 f"the run in {str(self.folder.path)!r} was begun with another recipe; resume it with its recipe.yaml"
             )
-        if state.data != self._fingerprint():
+        if state.data != self.fingerprint:
             raise RunFolderError(
                 f"the run in {str(self.folder.path)!r} was begun with other training videos than the "
                 f"{self.loader.num_videos} in {len(self.index.labels)} classes of {str(self.index.root)!r}; give its "

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from vov3d.distributed import ProcessGroup
     from vov3d.recipe import Recipe, TrainSettings
 
-STILLS_STREAM, MIXING_STREAM = 4, 5  # keep these draws apart from those of `vov3d.data`
+STILLS_STREAM, MIXING_STREAM, DRAWS_STREAM = 4, 5, 7  # keep these draws apart from those of `vov3d.data`
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -72,20 +72,20 @@ class TrainStep:
             Summed loss, right answers and clips of all processes.
 
         Raises:
-            TrainingError: in every process, if the loss of any is not finite; the weights are then spoilt.
+            TrainingError: in every process, if the loss of any is not finite; the step is then not taken.
         """
         settings = self.recipe.train
         rate = self.rate(epoch, step)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        torch.manual_seed(((settings.seed * 10_007 + epoch) * self.steps_per_epoch + step) * 1_009 + self.group.rank)
+        self.seed_draws(epoch, step)
         self.optimizer.zero_grad(set_to_none=True)
         tally = self.group.sum(self._accumulate(batch, num_clips, (settings.seed, epoch, step, self.group.rank)))
         if not torch.isfinite(tally[0]):
             raise TrainingError(
                 f"epoch {epoch + 1}, step {step + 1}: the loss is {float(tally[0])}; the last good checkpoint stays. "
                 f"Lower --optim.lr (now {rate:.4g}), clip gradients (--optim.clip_grad_norm 1), or train with "
-                "--train.precision float32"
+                "--train.precision float32, if it is another"
             )
         if self.recipe.optim.clip_grad_norm is not None:
             self.scaler.unscale_(self.optimizer)
@@ -97,13 +97,18 @@ class TrainStep:
             self.average.update_parameters(self.model)
         return tally
 
+    def seed_draws(self, epoch: int, step: int) -> None:
+        """Let what is drawn next (dropout, blocks left out) depend on nothing but this place and this process."""
+        place = (DRAWS_STREAM, self.recipe.train.seed, epoch, step, self.group.rank)
+        torch.manual_seed(int(np.random.SeedSequence(place).generate_state(1, np.uint64)[0]))
+
     def autocast(self) -> torch.autocast:
         """Return the context in which the network computes."""
         dtype = DTYPES.get(self.recipe.train.precision)
         return torch.autocast(self.group.device.type, dtype=dtype or torch.bfloat16, enabled=dtype is not None)
 
     def to_device(self, clips: Tensor) -> Tensor:
-        """Return clips or targets where the network is and in its type."""
+        """Return clips, or targets, where the network is and in its type."""
         return clips.to(self.group.device, self.model.head.hidden.weight.dtype, non_blocking=True)
 
     def clips_of(self, batch: Batch) -> Tensor:

@@ -7,10 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
-from vov3d.data.batches import build_sampler
+from vov3d.data.batches import build_sampler, joined
+from vov3d.data.dataset import Batch
 from vov3d.data.pack.order import block_size, lane_order
 from vov3d.data.pack.sampler import PackSampler
+from vov3d.data.pack.windows import Windows
 from vov3d.data.sampler import SeekableSampler
 from vov3d.data.sources import VideoItem
 from vov3d.data.sources.index import PackedAt, Shard
@@ -158,3 +161,27 @@ def test_wrong_arguments() -> None:
         PackSampler([VideoItem(Path("x"), 0, "x")] * 20, 4)
     with pytest.raises(ValueError, match="smaller batch_size"):
         PackSampler(packed_items(3), 4)
+
+
+@pytest.mark.parametrize("parts", [2, 3])
+def test_repeated_videos_join_to_the_batch_of_one_part(parts: int) -> None:
+    """The first clip of each video comes before the second of each, however many workers made them."""
+
+    def batch(videos: list[int]) -> Batch:
+        indices = torch.tensor(videos * 2)
+        clips = torch.stack([torch.full((1,), index + 0.1 * (n >= len(videos))) for n, index in enumerate(videos * 2)])
+        return Batch(clips=clips, labels=indices + 1, indices=indices, targets=clips, broken=())
+
+    whole = batch([11, 10, 2, 5, 7, 3])
+    cut = [[11, 10, 2, 5, 7, 3][6 * part // parts : 6 * (part + 1) // parts] for part in range(parts)]
+    (found,) = joined([batch(videos) for videos in cut], parts)
+    for name in ("clips", "labels", "indices", "targets"):
+        assert torch.equal(getattr(found, name), getattr(whole, name)), name
+
+
+def test_what_is_asked_for_is_never_forgotten_on_the_way() -> None:
+    content = bytes(number % 251 for number in range(2000))
+    windows = Windows(lambda _, start, end: content[start:end], 600, 240, 1 << 20)
+    shard = Shard("a.tar", len(content))
+    for start, end in ((0, 10), (10, 20), (300, 900), (1000, 1500)):
+        assert windows.read(shard, start, end) == content[start:end]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
 
 import pytest
 import torch
+import torch.distributed as dist
 from torch import nn
 from torch.nn import functional as F
 
@@ -69,4 +71,38 @@ def test_no_clips_at_all_are_normalised_without_a_trace() -> None:
     normalised.sum().backward()
     assert all(not parameter.grad.any() for parameter in norm.parameters() if parameter.grad is not None)
     assert all(parameter.grad is not None for parameter in norm.parameters())
+    assert all(torch.equal(tensor, before[name]) for name, tensor in norm.state_dict().items())
+
+
+@pytest.fixture
+def alone() -> Iterator[dist.ProcessGroup]:
+    """A group of this process alone; that several share statistics, `tests/test_distributed.py` shows."""
+    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    yield dist.group.WORLD
+    dist.destroy_process_group()
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16])
+def test_statistics_over_processes_are_plain_ones_where_there_is_one(
+    alone: dist.ProcessGroup, dtype: torch.dtype
+) -> None:
+    weights = dtype if dtype == torch.float64 else torch.float32  # as under autocast
+    clips = (torch.randn(4, 5, 3, 6, 6) * 3 + 100).to(dtype)
+    ours, plain = BatchNorm(5, dtype=weights), BatchNorm(5, dtype=weights)
+    ours.process_group = alone
+    found, expected = ours(clips), plain(clips.to(weights))
+    assert found.dtype == dtype
+    tolerance = 1e-10 if dtype == torch.float64 else 2e-2
+    torch.testing.assert_close(found.to(weights), expected, rtol=tolerance, atol=tolerance)
+    for name in ("running_mean", "running_var"):
+        torch.testing.assert_close(getattr(ours, name), getattr(plain, name), rtol=1e-4, atol=1e-4)
+
+
+def test_no_clips_in_any_process_leave_no_trace(alone: dist.ProcessGroup) -> None:
+    norm = BatchNorm(3)
+    norm.process_group = alone
+    before = {name: tensor.clone() for name, tensor in norm.state_dict().items()}
+    normalised = norm(torch.empty(0, 3, 2, 4, 4, requires_grad=True))
+    normalised.sum().backward()
+    assert all(parameter.grad is not None and not parameter.grad.any() for parameter in norm.parameters())
     assert all(torch.equal(tensor, before[name]) for name, tensor in norm.state_dict().items())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 
@@ -73,10 +74,21 @@ def _join(group: Sequence[Batch], device: torch.device | None) -> Batch:
     broken = tuple(one for batch in group for one in batch.broken)
     if len(full) <= 1:
         return (full or group)[0]._replace(broken=broken)
+    places = _repeats_apart([batch.indices for batch in full])
     return Batch(
-        clips=torch.cat([batch.clips for batch in full]),
-        labels=torch.cat([batch.labels for batch in full]),
-        indices=torch.cat([batch.indices for batch in full]),
-        targets=torch.cat([batch.targets for batch in full]),
+        clips=torch.cat([batch.clips for batch in full])[places],
+        labels=torch.cat([batch.labels for batch in full])[places],
+        indices=torch.cat([batch.indices for batch in full])[places],
+        targets=torch.cat([batch.targets for batch in full])[places],
         broken=broken,
     )
+
+
+def _repeats_apart(indices: Sequence[torch.Tensor]) -> torch.Tensor | slice:
+    """Where the clips of joined parts go: the first of each video before the second of each, as in one part."""
+    times_seen: Counter[int] = Counter()
+    number = []
+    for index in torch.cat(list(indices)).tolist():
+        number.append(times_seen[index])
+        times_seen[index] += 1
+    return torch.tensor(number).argsort(stable=True) if any(number) else slice(None)

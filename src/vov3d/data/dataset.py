@@ -43,7 +43,7 @@ Flip = Literal["none", "labels"]
 ClipRule = Literal["uniform", "random"]
 FrameOrder = Literal["given", "shuffled", "reversed"]
 
-CLIP_STREAM, VIEW_STREAM, SHUFFLE_STREAM = 1, 2, 3  # `vov3d.data.sampler` has 0, `vov3d.train` 4
+CLIP_STREAM, VIEW_STREAM, SHUFFLE_STREAM = 1, 2, 3  # `vov3d.data.sampler` has 0, `vov3d.train_step` 4, 5 and 7
 
 
 @dataclass(frozen=True)

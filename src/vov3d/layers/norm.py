@@ -15,8 +15,8 @@ class BatchNorm(nn.BatchNorm3d):
     """Batch norm over clips, frames, rows and columns, of as many clips as the training was published with.
 
     How many clips share one mean and variance is part of an experiment. On eight GPUs it was what one of them held;
-    here it is what `use_norm_clips` says, so that the number of processes does not change the result. Running
-    statistics follow the mean over these groups.
+    here it is what ``train.norm_clips`` says (`vov3d.build.build_norms`), so that the number of processes does not
+    change the result. Running statistics follow the mean over these groups.
 
     It is exact on feature maps of one pixel too. There the strides of a view do not tell channels-last memory from
     plain memory, and torch's backward pass on the CPU takes one for the other (torch 2.13: float32 gradients off by
@@ -60,20 +60,25 @@ class BatchNorm(nn.BatchNorm3d):
     def _over_processes(self, clips: Tensor, group: dist.ProcessGroup) -> Tensor:
         """Share statistics with other processes; each takes part, with no clips too."""
         axes, shape = (0, 2, 3, 4), (1, -1, 1, 1, 1)
-        count = torch.full((), clips.numel() / self.num_features, dtype=clips.dtype, device=clips.device)
-        total = _sum_over_processes(torch.cat([clips.sum(axes), count[None]]), group)
-        values, mean = total[-1], total[:-1] / total[-1]
+        given, clips = clips.dtype, clips.to(self.weight.dtype)
+        count = torch.full((1,), clips.numel() / self.num_features, dtype=clips.dtype, device=clips.device)
+        total = _sum_over_processes(torch.cat([clips.sum(axes), count]), group)
+        values = total[-1].clamp_min(1)
+        mean = total[:-1] / values
         centred = clips - mean.view(shape)
         variance = _sum_over_processes(centred.square().sum(axes), group) / values
-        factor = self._next_factor()
-        unbiased = variance.detach() * values / (values - 1).clamp_min(1)
-        running_mean, running_var = self.running_mean, self.running_var
-        assert running_mean is not None
-        assert running_var is not None
-        self._settle(running_mean.lerp(mean.detach(), factor), running_var.lerp(unbiased, factor))
+        if total[-1] > 0:  # some process has clips
+            unbiased = variance.detach() * values / (values - 1).clamp_min(1)
+            self._follow(mean.detach(), unbiased)
         scale = self.weight * (variance + self.eps).rsqrt()
-        shared: Tensor = centred * scale.view(shape) + self.bias.view(shape)
-        return shared
+        shared = centred * scale.view(shape) + self.bias.view(shape)
+        return shared.to(given)
+
+    def _follow(self, mean: Tensor, variance: Tensor) -> None:
+        factor = self._next_factor()
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        self._settle(self.running_mean.lerp(mean, factor), self.running_var.lerp(variance, factor))
 
     def _next_factor(self) -> float:
         """Count a batch; return the weight of its statistics in the running ones."""

@@ -138,6 +138,9 @@ def _check_together(recipe: Recipe) -> None:
         "train.compile and train.gradient_checkpointing cannot go together; take one of them": (
             train.compile and train.gradient_checkpointing
         ),
+        f"train.batch_size {train.batch_size} cannot be divided into train.repeats {train.repeats} clips a video": (
+            train.batch_size % train.repeats != 0
+        ),
         f"test.num_crops must be 1 or 3, not {test.num_crops}": test.num_crops not in (1, 3),
     }
     for message, is_wrong in wrong.items():

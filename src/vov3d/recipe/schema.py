@@ -212,7 +212,9 @@ class TrainSettings:
         bool, "compute each block again in the backward pass, to save memory", "released code: false"
     ] = False
     compile: Annotated[bool, "compile the network with torch.compile; needs a C++ compiler", "released: false"] = False
-    seed: Annotated[int, Ge(0), "seed of the weights, the order and every random draw", "released config: 0"] = 0
+    seed: Annotated[
+        int, Ge(0), Le(2**32 - 1), "seed of the weights, the order and every random draw", "released config: 0"
+    ] = 0
 
 
 @dataclass(frozen=True)

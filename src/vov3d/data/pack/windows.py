@@ -35,9 +35,9 @@ class _Window:
         self._forget(done)
         return part
 
-    def add(self, content: bytes, keep_bytes: int) -> None:
-        """Make it longer; what lies further back than `keep_bytes` is not waited for any more."""
-        self._forget(max(self.start, self.end - keep_bytes))
+    def add(self, content: bytes, keep_bytes: int, needed: int) -> None:
+        """Make it longer; what lies before `needed` and further back than `keep_bytes` is not waited for any more."""
+        self._forget(max(self.start, min(needed, self.end - keep_bytes)))
         self.content += content
 
     def _forget(self, until: int) -> None:
@@ -75,7 +75,7 @@ class Windows:
         if window is None:
             window = _Window(shard, start, self._fetch(shard, start, end))
         elif window.end < end:
-            self._extend(window, end)
+            self._extend(window, start, end)
         part = window.give(start, end)
         self._used(window)
         return part
@@ -90,20 +90,20 @@ class Windows:
         nearest = max(before, key=lambda one: one.end, default=None)
         return nearest if nearest is not None and start - nearest.end <= self._reach else None
 
-    def _extend(self, window: _Window, end: int) -> None:
+    def _extend(self, window: _Window, start: int, end: int) -> None:
         """Read on to this byte and beyond, but not what another stretch holds: that is taken over."""
         end = min(end + self._ahead, window.shard.num_bytes)
         others = [one for one in self._windows if one.shard == window.shard and one is not window]
         for other in sorted(others, key=lambda one: one.start):
             if window.end <= other.start < end and other.content:
-                self._add(window, other.start)
-                window.add(other.content, self._reach)
+                self._add(window, start, other.start)
+                window.add(other.content, self._reach, start)
                 self._windows.remove(other)
-        self._add(window, end)
+        self._add(window, start, end)
 
-    def _add(self, window: _Window, end: int) -> None:
+    def _add(self, window: _Window, start: int, end: int) -> None:
         if window.end < end:
-            window.add(self._fetch(window.shard, window.end, end), self._reach)
+            window.add(self._fetch(window.shard, window.end, end), self._reach, start)
 
     def _used(self, window: _Window) -> None:
         """Put it last; forget what is not used any more, or what there is no room for."""
