@@ -93,7 +93,7 @@ def test_the_state_of_a_run_and_a_network_are_told_apart(tmp_path: Path) -> None
 
 
 def test_a_folder_given_for_a_file_names_what_it_holds(tmp_path: Path) -> None:
-    for name in ("best", "last", "resume"):
+    for name in ("best", "last"):
         write_checkpoint(tmp_path / f"{name}.safetensors", {"a": torch.zeros(1)}, {})
     for given in (tmp_path, tmp_path / "bset.safetensors"):
         with pytest.raises(CheckpointError, match=r"is not a file; '.*' holds best.safetensors, last.safetensors$"):
