@@ -116,6 +116,7 @@ def _check_together(recipe: Recipe) -> None:
     steps, factors = optim.step_epochs, optim.step_factors
     wrong = {
         f"clip.short_side must go from low to high, not [{low}, {high}]": low > high,
+        f"clip.short_side must end at 4096 pixels or less, not {high}": high > 4096,
         f"clip.short_side starts at {low}, below clip.crop {clip.crop}: the crop would not fit": low < clip.crop,
         f"optim.nesterov needs optim.momentum above 0, not {optim.momentum}": optim.nesterov and optim.momentum == 0,
         f"optim.warmup_epochs {optim.warmup_epochs:g} is more than train.epochs {train.epochs}: lower it": (

@@ -42,9 +42,9 @@ class ClipSettings:
         "frame_stride",
         "paper: segment for Something-Something, dense for Kinetics",
     ] = "segment"
-    num_frames: Annotated[int, Ge(1), "frames of a clip, T", "Table 5: 16 and 32"] = 16
+    num_frames: Annotated[int, Ge(1), Le(1024), "frames of a clip, T", "Table 5: 16 and 32"] = 16
     frame_stride: Annotated[
-        int, Ge(1), "dense sampling only: frames from one to the next, at 30 per second", "released config: 5"
+        int, Ge(1), Le(1000), "dense sampling only: frames from one to the next, at 30 per second", "released config: 5"
     ] = 1
     short_side: Annotated[
         tuple[int, int],
@@ -56,7 +56,7 @@ class ClipSettings:
         "how the shorter side is drawn: evenly, or its inverse evenly",
         "released config: inverse_uniform, Kinetics uniform",
     ] = "inverse_uniform"
-    crop: Annotated[int, Ge(32), "side of the square training crop in pixels", "released config: 224"] = 224
+    crop: Annotated[int, Ge(32), Le(2048), "side of the square training crop in pixels", "released config: 224"] = 224
     flip: Annotated[
         Literal["none", "labels"],
         "labels: mirror half of the clips, with the label of the mirror image where that is another class, and never "
@@ -84,7 +84,7 @@ class ClipSettings:
         "released code: none",
     ] = 0.0
     mean: Annotated[float, Ge(0), Le(1), "subtracted from pixels in 0..1", "released config: 0.45"] = 0.45
-    std: Annotated[float, Gt(0), Le(1), "pixels are divided by it after that", "released config: 0.225"] = 0.225
+    std: Annotated[float, Ge(0.001), Le(1), "pixels are divided by it after that", "released config: 0.225"] = 0.225
 
 
 @dataclass(frozen=True)
@@ -92,9 +92,9 @@ class OptimSettings:
     """The optimiser and its learning rate."""
 
     name: Annotated[Literal["sgd", "adamw"], "the optimiser; adamw learns more from few clips", "paper: SGD"] = "sgd"
-    lr: Annotated[float, Gt(0), "base learning rate, for this batch_size", "released config: 0.1, fine-tuning 0.05"] = (
-        0.1
-    )
+    lr: Annotated[
+        float, Gt(0), Le(1e30), "base learning rate, for this batch_size", "released config: 0.1, fine-tuning 0.05"
+    ] = 0.1
     momentum: Annotated[float, Ge(0), Lt(1), "momentum", "released config: 0.9"] = 0.9
     nesterov: Annotated[bool, "Nesterov's form of momentum, sgd alone", "released config: true"] = True
     weight_decay: Annotated[float, Ge(0), Lt(1), "strength of weight decay", "released config: 5e-5"] = 5e-5
@@ -134,10 +134,18 @@ class TrainSettings:
     """The course of the training."""
 
     epochs: Annotated[
-        int, Ge(1), "passes over the training videos", "released config: 100, fine-tuning 50, Kinetics 256"
+        int,
+        Ge(1),
+        Le(1_000_000),
+        "passes over the training videos",
+        "released config: 100, fine-tuning 50, Kinetics 256",
     ] = 100
     batch_size: Annotated[
-        int, Ge(1), "clips of one step of the optimiser, on all devices", "released config: 64, Kinetics 128"
+        int,
+        Ge(1),
+        Le(1_000_000),
+        "clips of one step of the optimiser, on all devices",
+        "released config: 64, Kinetics 128",
     ] = 64
     accumulate: Annotated[
         int, Ge(1), "equal parts that a batch is computed in, to save memory; batch norm sees one part at a time"
@@ -223,8 +231,8 @@ class TestSettings:
 
     __test__ = False  # not a test, whatever pytest takes the name for
 
-    crop: Annotated[int, Ge(32), "shorter side and square crop in pixels", "paper: 256"] = 256
-    num_clips: Annotated[int, Ge(1), "clips of a video", "paper: 2, Kinetics 10"] = 2
+    crop: Annotated[int, Ge(32), Le(2048), "shorter side and square crop in pixels", "paper: 256"] = 256
+    num_clips: Annotated[int, Ge(1), Le(1000), "clips of a video", "paper: 2, Kinetics 10"] = 2
     num_crops: Annotated[int, "crops of a clip along the longer side: 1, the middle, or 3", "paper: 3"] = 3
     clip_rule: Annotated[
         Literal["uniform", "random"],
