@@ -329,10 +329,12 @@ def test_a_pack_that_is_not_right(packed: Path, tmp_path: Path) -> None:
         "shards": ([{**shards[0], "file": "../secret.tar"}, *shards[1:]], "is damaged: shard '../secret.tar'"),
         "kind": (None, "is damaged"),
         "splits": ({"train": {**columns["train"], "offsets": [10**12] * 12}}, "outside its shard"),
+        "splits of huge numbers": ({"train": {**columns["train"], "offsets": [10**30] * 12}}, "is damaged"),
+        "splits without names": ({"train": {**columns["train"], "names": [7] * 12}}, "a name of train is no text"),
     }
     for key, (value, message) in wrong.items():
         with pytest.raises(DataError, match=message.replace("(", r"\(")) as caught:
-            read_index(changed(packed, tmp_path / key, key, value))
+            read_index(changed(packed, tmp_path / key, key.split()[0], value))
         assert "\n" not in str(caught.value)
     cut = Path(shutil.copytree(packed, tmp_path / "cut"))
     (cut / "pack.json").write_bytes((packed / "pack.json").read_bytes()[:700])
