@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from torch.utils.data import DataLoader
 
+from vov3d.build import clips_at_once
 from vov3d.data.batches import build_sampler, joined
 from vov3d.data.dataset import collate
 from vov3d.errors import ArgumentError, TrainingError
@@ -34,11 +35,12 @@ class ClipLoader:
         steps_per_epoch: batches of an epoch.
 
     Raises:
-        ArgumentError: if ``train.repeats`` does not divide the batch.
+        ArgumentError: if the batch cannot be divided among the processes, or into ``train.repeats`` clips of a video.
     """
 
     def __init__(self, clips: ClipDataset, recipe: Recipe, group: ProcessGroup, workers: int) -> None:
         settings = recipe.train
+        clips_at_once(recipe, group)
         videos_per_batch, left = divmod(settings.batch_size, settings.repeats)
         if left or videos_per_batch % group.world_size:
             raise ArgumentError(
