@@ -12,12 +12,12 @@ from torch import Tensor
 
 import vov3d
 from tests.tiny import LABELS, tiny_recipe
-from vov3d.build import build_model, build_optimizer, build_views, head_window
+from vov3d.build import build_cache, build_model, build_optimizer, build_views, head_window
 from vov3d.checkpoint import write_checkpoint
 from vov3d.convert import convert
 from vov3d.data.sources import VideoIndex, VideoItem
 from vov3d.data.sources.renumber import renumbered
-from vov3d.errors import CheckpointError, DataError
+from vov3d.errors import ArgumentError, CheckpointError, DataError
 from vov3d.models import ClipClassifier, create_model
 from vov3d.recipe import load_recipe, override
 from vov3d.trained import describe, load_trained
@@ -239,3 +239,13 @@ def test_what_a_checkpoint_says_of_itself() -> None:
     told = describe(tiny_recipe(), LABELS)
     assert told["labels"] == list(LABELS)
     assert told["vov3d"] == vov3d.__version__
+
+
+def test_a_cache_does_not_lie_in_the_data_set(tmp_path: Path) -> None:
+    recipe = tiny_recipe()
+    for folder in (tmp_path, tmp_path / "copies", tmp_path / "a" / ".." / "copies"):
+        with pytest.raises(ArgumentError, match=r"--cache .* lies in the data set .*; give a folder outside of it"):
+            build_cache(recipe, folder, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    assert build_cache(recipe, None, tmp_path) is None
+    assert build_cache(recipe, tmp_path / "copies", tmp_path / "videos") is not None

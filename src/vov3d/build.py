@@ -211,12 +211,18 @@ def build_views(
     )
 
 
-def build_cache(recipe: Recipe, folder: Path | None, crop: int | None = None) -> VideoCache | None:
-    """Return the cache of small copies of the videos, large enough for the recipe's clips and views of this crop."""
+def build_cache(recipe: Recipe, folder: Path | None, data: Path, crop: int | None = None) -> VideoCache | None:
+    """Return the cache of small copies of the videos, large enough for the recipe's clips and views of this crop.
+
+    Raises:
+        ArgumentError: if it would lie in the data set.
+    """
     if folder is None:
         return None
     from vov3d.data.cache import VideoCache
 
+    if any(place == data.resolve() for place in (folder.resolve(), *folder.resolve().parents)):
+        raise ArgumentError(f"--cache {str(folder)!r} lies in the data set {str(data)!r}; give a folder outside of it")
     return VideoCache(folder, max(recipe.clip.short_side[1], recipe.test.crop, crop or 0))
 
 

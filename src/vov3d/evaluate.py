@@ -198,7 +198,7 @@ def evaluate(
         num_crops=crops,
         crop=crop,
         frame_order=frame_order,
-        cache=build_cache(trained.recipe, Path(cache) if cache is not None else None, crop),
+        cache=build_cache(trained.recipe, Path(cache) if cache is not None else None, index.root, crop),
     )
     workers = default_workers() if workers is None else workers
     with process_group(device) as group, threads_beside(workers):

@@ -67,6 +67,7 @@ class TrainResult:
         checkpoint: the network at the end of training.
         quarantined: training videos that could not be decoded.
         seconds: how long it took.
+        score_name: ``"top-1"``, or ``"mAP"`` where a video has several labels.
     """
 
     out: Path
@@ -76,6 +77,7 @@ class TrainResult:
     checkpoint: Path
     quarantined: int
     seconds: float
+    score_name: str = "top-1"
 
 
 @dataclass(frozen=True)
@@ -181,7 +183,7 @@ class _Training:
     ) -> None:
         self.recipe, self.index, self.folder, self.group = recipe, index, folder, group
         self.workers, self.safety = workers, safety
-        small_copies = build_cache(recipe, cache)
+        small_copies = build_cache(recipe, cache, index.root)
         self.loader = ClipLoader(build_clips(recipe, index, cache=small_copies), recipe, group, workers)
         model = build_model(recipe, len(index.labels), initial=not resume).to(group.device)
         self.step = TrainStep(recipe, model, group, self.loader.steps_per_epoch)
@@ -228,6 +230,7 @@ class _Training:
             checkpoint=self.folder.last,
             quarantined=len(self.quarantine),
             seconds=time.perf_counter() - started,
+            score_name="mAP" if self.index.multi_label else "top-1",
         )
 
     def _train_epoch(self) -> None:

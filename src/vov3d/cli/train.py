@@ -140,8 +140,8 @@ def resolve(args: Namespace) -> Recipe:
 def _text(result: TrainResult) -> str:
     return facts(
         {
-            "best top-1": f"{percent(result.best_top1)} %",
-            "last top-1": f"{percent(result.last_top1)} %",
+            f"best {result.score_name}": f"{percent(result.best_top1)} %",
+            f"last {result.score_name}": f"{percent(result.last_top1)} %",
             "epochs": result.epochs,
             "time": duration(result.seconds),
             "not decodable": f"{result.quarantined} videos, see {result.out / 'quarantine.csv'}"

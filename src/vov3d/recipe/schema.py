@@ -116,7 +116,11 @@ class OptimSettings:
         int | None, Ge(0), "steps of linear warm-up, in place of warmup_epochs; null: those", "paper, fine-tuning: 2000"
     ] = None
     warmup_start_lr: Annotated[
-        float, Ge(0), "learning rate that the warm-up starts from", "released config: 0.01, fine-tuning 0.0001"
+        float,
+        Ge(0),
+        Le(1e30),
+        "learning rate that the warm-up starts from",
+        "released config: 0.01, fine-tuning 0.0001",
     ] = 0.01
     step_epochs: Annotated[
         tuple[float, ...], "steps only: where each step begins, the first at 0", "released config: 0,35,45"

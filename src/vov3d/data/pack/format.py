@@ -167,7 +167,7 @@ def _parsed(content: bytes, where: str) -> Pack:
             )
         pack = TypeAdapter(Pack).validate_python(values, strict=False)
         _check(pack)
-    except (ValidationError, ValueError, OverflowError) as error:
+    except (ValidationError, ValueError, OverflowError, RecursionError) as error:
         raise DataError(f"{where} is damaged: {' '.join(str(error).split())[:200]}") from error
     return pack
 
@@ -183,6 +183,8 @@ def _check(pack: Pack) -> None:
         lists = (columns.labels, columns.keys, columns.shards, columns.offsets, columns.num_bytes, columns.crc32)
         if any(len(one) != number for one in lists):
             raise ValueError(f"columns of {split} differ in length")
+        if not all(position.isdecimal() for position in columns.also):
+            raise ValueError(f"'also' of {split} has a position that is no number")
         if not all(isinstance(name, str) for name in columns.names):
             raise ValueError(f"a name of {split} is no text")
         labels = np.array(columns.labels + [label for ids in columns.also.values() for label in ids], np.int64)
