@@ -109,7 +109,7 @@ class TrainStep:
 
     def to_device(self, clips: Tensor) -> Tensor:
         """Return clips, or targets, where the network is and in its type."""
-        return clips.to(self.group.device, self.model.head.hidden.weight.dtype, non_blocking=True)
+        return clips.to(self.group.device, self.model.dtype, non_blocking=True)
 
     def clips_of(self, batch: Batch) -> Tensor:
         """Return the clips of a batch as the network takes them; of a batch without any, none of the right shape."""

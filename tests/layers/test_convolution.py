@@ -7,17 +7,29 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vov3d.layers import D1Plus2D, D2Plus1D, DepthwiseConv3d, SpatialConv3d, TemporalConv3d
+from vov3d.layers import (
+    D1Plus2D,
+    D2Plus1D,
+    DenseConv3d,
+    DepthwiseConv3d,
+    SpatialConv3d,
+    TemporalConv3d,
+    conv3d,
+)
 
 LAYERS = {
     "pointwise": lambda: SpatialConv3d(6, 10, bias=True),
     "pointwise strided": lambda: SpatialConv3d(6, 10, stride=2),
     "spatial dense": lambda: SpatialConv3d(6, 4, 3, stride=2),
     "spatial depthwise": lambda: SpatialConv3d(6, 6, 3, stride=2, groups=6),
-    "temporal depthwise": lambda: TemporalConv3d(6, 5),
-    "temporal dense": lambda: TemporalConv3d(6, 3, groups=1),
+    "spatial strided in time": lambda: SpatialConv3d(6, 4, 3, stride=2, temporal_stride=2),
+    "temporal depthwise": lambda: TemporalConv3d(6, 6, 5, groups=6),
+    "temporal dense": lambda: TemporalConv3d(6, 3, 3),
+    "temporal strided": lambda: TemporalConv3d(6, 4, 3, stride=2, bias=True),
     "depthwise 3x3x3": lambda: DepthwiseConv3d(6),
     "depthwise 3x3x3 strided": lambda: DepthwiseConv3d(6, 2),
+    "depthwise 3x3x3 strided in time": lambda: DepthwiseConv3d(6, 2, temporal_stride=2),
+    "depthwise 3x3x3 strided by 3": lambda: DepthwiseConv3d(6, temporal_stride=3),
 }
 
 
@@ -50,8 +62,31 @@ def test_equals_conv3d_in_float64(name: str, shape: tuple[int, ...], channels_la
 
 @pytest.mark.parametrize("name", LAYERS)
 def test_keeps_channels_last_memory(name: str) -> None:
-    clips = torch.randn(2, 6, 4, 8, 8).contiguous(memory_format=torch.channels_last_3d)
+    clips = torch.randn(2, 6, 5, 8, 8).contiguous(memory_format=torch.channels_last_3d)
     assert LAYERS[name]()(clips).is_contiguous(memory_format=torch.channels_last_3d)
+
+
+@pytest.mark.parametrize(
+    ("kernel_size", "stride", "temporal_stride", "kind"),
+    [
+        ((1, 3), 2, 2, SpatialConv3d),
+        ((3, 1), 1, 2, TemporalConv3d),
+        ((3, 1), 2, 1, DenseConv3d),
+        ((5, 7), 2, 2, DenseConv3d),
+    ],
+)
+def test_any_kernel_takes_its_cheapest_form(
+    kernel_size: tuple[int, int], stride: int, temporal_stride: int, kind: type[nn.Conv3d]
+) -> None:
+    layer = conv3d(6, 4, kernel_size, stride=stride, temporal_stride=temporal_stride, groups=2, bias=True).double()
+    assert type(layer) is kind
+    assert layer.weight.shape == (4, 3, kernel_size[0], kernel_size[1], kernel_size[1])
+    clips = torch.randn(2, 6, 5, 9, 8, dtype=torch.float64)
+    frames, pixels = kernel_size
+    padding = (frames // 2, pixels // 2, pixels // 2)
+    strides = (temporal_stride, stride, stride)
+    expected = F.conv3d(clips, layer.weight, layer.bias, strides, padding, 1, 2)
+    torch.testing.assert_close(layer(clips), expected, rtol=0, atol=1e-12)
 
 
 def test_the_two_orders_of_the_depthwise_factors_are_one_function() -> None:

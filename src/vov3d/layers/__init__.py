@@ -1,11 +1,12 @@
-"""Building blocks that VoV3D and X3D share."""
+"""Building blocks that the networks share."""
 
 from vov3d.layers.bottleneck import Bottleneck, Residual, projection_shortcut
-from vov3d.layers.convolution import DepthwiseConv3d, SpatialConv3d, TemporalConv3d
+from vov3d.layers.convolution import DenseConv3d, DepthwiseConv3d, SpatialConv3d, TemporalConv3d, conv3d
 from vov3d.layers.head import ClipHead
 from vov3d.layers.initialisation import initialise
 from vov3d.layers.norm import BatchNorm, ConvNorm
 from vov3d.layers.operators import Conv3x3x3, D1Plus2D, D2Plus1D, Operator, R2Plus1D
+from vov3d.layers.pool_head import Head, PoolHead
 from vov3d.layers.squeeze_excitation import SqueezeExcitation, squeezed_channels
 from vov3d.layers.stem import Stem
 from vov3d.layers.stochastic_depth import StochasticDepth, depth_probabilities
@@ -18,8 +19,11 @@ __all__ = [
     "ConvNorm",
     "D1Plus2D",
     "D2Plus1D",
+    "DenseConv3d",
     "DepthwiseConv3d",
+    "Head",
     "Operator",
+    "PoolHead",
     "R2Plus1D",
     "Residual",
     "SpatialConv3d",
@@ -27,6 +31,7 @@ __all__ = [
     "Stem",
     "StochasticDepth",
     "TemporalConv3d",
+    "conv3d",
     "depth_probabilities",
     "initialise",
     "projection_shortcut",

@@ -1,4 +1,4 @@
-"""How the parameters of VoV3D and X3D start."""
+"""How the parameters of a network start."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
-from vov3d.layers.convolution import SpatialConv3d, TemporalConv3d
+from vov3d.layers.convolution import DenseConv3d, SpatialConv3d, TemporalConv3d
 
 Operator = Callable[[int, int], nn.Module]
 
@@ -41,7 +41,7 @@ class D2Plus1D(nn.Module):
     def __init__(self, channels: int, stride: int) -> None:
         super().__init__()
         self.spatial = SpatialConv3d(channels, channels, 3, stride=stride, groups=channels)
-        self.temporal = TemporalConv3d(channels, 3)
+        self.temporal = TemporalConv3d(channels, channels, 3, groups=channels)
 
     def forward(self, clips: Tensor) -> Tensor:  # noqa: D102
         mixed: Tensor = self.temporal(self.spatial(clips))
@@ -60,7 +60,7 @@ class D1Plus2D(nn.Module):
 
     def __init__(self, channels: int, stride: int) -> None:
         super().__init__()
-        self.temporal = TemporalConv3d(channels, 3)
+        self.temporal = TemporalConv3d(channels, channels, 3, groups=channels)
         self.spatial = SpatialConv3d(channels, channels, 3, stride=stride, groups=channels)
 
     def forward(self, clips: Tensor) -> Tensor:  # noqa: D102
@@ -81,14 +81,14 @@ class R2Plus1D(nn.Module):
     def __init__(self, channels: int, stride: int) -> None:
         super().__init__()
         self.spatial = SpatialConv3d(channels, channels, 3, stride=stride)
-        self.temporal = TemporalConv3d(channels, 3, groups=1)
+        self.temporal = TemporalConv3d(channels, channels, 3)
 
     def forward(self, clips: Tensor) -> Tensor:  # noqa: D102
         mixed: Tensor = self.temporal(self.spatial(clips))
         return mixed
 
 
-class Conv3x3x3(nn.Conv3d):
+class Conv3x3x3(DenseConv3d):
     """Dense 3x3x3 (Table 4, row a).
 
     Shape: ``[N, C, T, H, W] -> [N, C, T, ceil(H/stride), ceil(W/stride)]``
@@ -99,4 +99,4 @@ class Conv3x3x3(nn.Conv3d):
     """
 
     def __init__(self, channels: int, stride: int) -> None:
-        super().__init__(channels, channels, kernel_size=3, stride=(1, stride, stride), padding=1, bias=False)
+        super().__init__(channels, channels, (3, 3), stride=stride)

@@ -23,7 +23,7 @@ class Stem(nn.Module):
     def __init__(self, in_channels: int, channels: int) -> None:
         super().__init__()
         self.spatial = SpatialConv3d(in_channels, channels, 3, stride=2)
-        self.temporal = TemporalConv3d(channels, 5)
+        self.temporal = TemporalConv3d(channels, channels, 5, groups=channels)
         self.norm = BatchNorm(channels)
         self.relu = nn.ReLU(inplace=True)
 

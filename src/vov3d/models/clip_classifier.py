@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import torch
 from torch import Tensor, nn
 
 from vov3d.errors import ArgumentError
-from vov3d.layers import ClipHead, initialise
+from vov3d.layers import Head, initialise
 from vov3d.models.gradient_checkpointing import recomputed
 
 
@@ -21,8 +21,9 @@ class ClipClassifier(nn.Module):
     Shape: ``[N, 3, T, H, W] -> [N, K]`` for any T >= 1 and any H, W >= 32.
 
     Args:
-        stem: ``[N,3,T,H,W] -> [N,C,T,H/2,W/2]``.
-        stages: the trunk; each halves height and width.
+        stem: what the clips meet first.
+        stages: the trunk. What passes between stem, stages and head is one feature map ``[N,C,T,H,W]``, or a tuple of
+            them where a network has several pathways; the last stage gives one.
         head: pooling and classification.
 
     Attributes:
@@ -32,7 +33,7 @@ class ClipClassifier(nn.Module):
         frozen: names of the parts that `freeze` has frozen.
     """
 
-    def __init__(self, stem: nn.Module, stages: nn.Sequential, head: ClipHead) -> None:
+    def __init__(self, stem: nn.Module, stages: nn.Sequential, head: Head) -> None:
         super().__init__()
         self.stem = stem
         self.stages = stages
@@ -43,23 +44,33 @@ class ClipClassifier(nn.Module):
 
     @property
     def num_features(self) -> int:
-        """Width of the hidden layer before the classifier."""
-        return self.head.hidden.out_channels
+        """Width of what the classifier sees."""
+        return self.head.num_features
 
     @property
     def num_classes(self) -> int:
         """K, the number of logits; 0 without a classifier."""
         return self.head.classifier.out_features if isinstance(self.head.classifier, nn.Linear) else 0
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type that the network computes in, and its clips must have."""
+        return next(self.parameters()).dtype
+
+    def blocks(self) -> Iterator[nn.Module]:
+        """Yield the trunk in order: what each ``nn.Sequential`` stage is made of, other stages whole."""
+        for stage in self.stages.children():
+            yield from stage.children() if isinstance(stage, nn.Sequential) else (stage,)
+
     def forward_features(self, clips: Tensor) -> Tensor:
         """Return the last feature map.
 
-        Shape: ``[N, 3, T, H, W] -> [N, C, T, ceil(H/32), ceil(W/32)]``
+        Shape: ``[N, 3, T, H, W] -> [N, C, T', H', W']``; in VoV3D T' is T and H' and W' are ceil(H/32) and ceil(W/32).
         """
-        _check_clips(clips)
+        check_clips(clips)
         features: Tensor = self.stem(clips.contiguous(memory_format=torch.channels_last_3d))
         if self.gradient_checkpointing and torch.is_grad_enabled():
-            for block in (block for stage in self.stages.children() for block in stage.children()):
+            for block in self.blocks():
                 features = recomputed(block, features)
         else:
             features = self.stages(features)
@@ -127,7 +138,7 @@ class ClipClassifier(nn.Module):
         if num_classes == 0:
             self.head.classifier = nn.Identity()
             return
-        like = self.head.hidden.weight
+        like = next(self.parameters())
         self.head.classifier = nn.Linear(self.num_features, num_classes, device=like.device, dtype=like.dtype)
         initialise(self.head.classifier)
 
@@ -138,7 +149,12 @@ def _unknown_part(name: str, parts: Iterable[str]) -> str:
     return f"the network has no part {name!r} to freeze{hint} Allowed: stem, stages, head, and what they are made of"
 
 
-def _check_clips(clips: Tensor) -> None:
+def check_clips(clips: Tensor) -> None:
+    """Refuse what is no batch of clips.
+
+    Raises:
+        ArgumentError: it says what the clips are and what is allowed.
+    """
     if clips.dim() != 5 or clips.shape[1] != 3:
         raise ArgumentError(
             f"clips have shape {list(clips.shape)}; allowed is [N, 3, T, H, W] (clips, RGB, frames, pixels)"

@@ -10,7 +10,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
 
-def recomputed(block: nn.Module, clips: Tensor) -> Tensor:
+def recomputed(block: nn.Module, clips: Tensor | tuple[Tensor, ...]) -> Tensor:
     """Return ``block(clips)``, of which only the input is kept for the backward pass.
 
     Logits, gradients, running statistics and random draws are those of the block itself, bit for bit (tested).

@@ -1,0 +1,74 @@
+"""The classifier on top of the last feature map: what every head shares, and the plainest of them."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class Head(nn.Module):
+    """Average pool, dropout, linear classifier; what a network has before and after the pool is in its subclass.
+
+    A subclass makes its own layers first and calls `add_classifier` last, so that the attributes are in data order.
+
+    Attributes:
+        num_features: width of what the classifier sees.
+        classifier: linear, or the identity for features in place of logits.
+    """
+
+    num_features: int
+    dropout: nn.Dropout
+    classifier: nn.Module
+
+    def add_classifier(self, num_features: int, num_classes: int, dropout: float) -> None:
+        """Make the last two layers; 0 classes give features in place of logits."""
+        self.num_features = num_features
+        self.dropout = nn.Dropout(dropout)
+        self.classifier = nn.Linear(num_features, num_classes) if num_classes else nn.Identity()
+
+    def before_pool(self, features: Tensor) -> Tensor:
+        """Return what is pooled. Shape: ``[N, C, T, H, W] -> [N, C', T, H, W]``."""
+        return features
+
+    def after_pool(self, pooled: Tensor) -> Tensor:
+        """Return what is classified. Shape: ``[N, C', T, H, W] -> [N, num_features, T, H, W]``."""
+        return pooled
+
+    def forward(self, features: Tensor, *, pre_logits: bool = False) -> Tensor:
+        """Pool over all positions, then classify.
+
+        Shape: ``[N, C, T, H, W] -> [N, K]``, or ``[N, num_features]`` with ``pre_logits``.
+        """
+        pooled = self.before_pool(features).mean(dim=(2, 3, 4), keepdim=True)
+        hidden = self.after_pool(pooled).flatten(1)
+        logits: Tensor = hidden if pre_logits else self.classifier(self.dropout(hidden))
+        return logits
+
+    def position_logits(self, features: Tensor, window: tuple[int, int, int]) -> Tensor:
+        """Classify at every position of an average-pool window of stride 1.
+
+        Shape: ``[N, C, T, H, W] -> [N, P, K]``, positions in T', H', W' order.
+
+        Args:
+            features: the last feature map.
+            window: frames, rows and columns of the window in feature-map cells; a shorter axis is pooled whole.
+        """
+        fitted = [min(size, cells) for size, cells in zip(window, features.shape[2:], strict=True)]
+        pooled = F.avg_pool3d(self.before_pool(features), fitted, stride=1)
+        hidden = self.after_pool(pooled).flatten(2).transpose(1, 2)  # [N,P,num_features]
+        logits: Tensor = self.classifier(self.dropout(hidden))
+        return logits
+
+
+class PoolHead(Head):
+    """Average pool, dropout, linear classifier, and nothing else.
+
+    Args:
+        in_channels: channels of the last stage.
+        num_classes: K; 0 gives the pooled features in place of logits.
+        dropout: probability of dropping a feature in training.
+    """
+
+    def __init__(self, in_channels: int, num_classes: int, *, dropout: float) -> None:
+        super().__init__()
+        self.add_classifier(in_channels, num_classes, dropout)
