@@ -186,7 +186,9 @@ def build_views(
     num_clips: int | None = None,
     num_crops: int | None = None,
     crop: int | None = None,
+    frame_stride: int | None = None,
     frame_order: FrameOrder = "given",
+    speed: float = 1.0,
     cache: VideoCache | None = None,
 ) -> ViewDataset:
     """Return all test views of each video of a split; what is not given is as the recipe says."""
@@ -198,7 +200,7 @@ def build_views(
         split,
         num_frames=clip.num_frames,
         sampling=clip.sampling,
-        frame_stride=clip.frame_stride,
+        frame_stride=clip.frame_stride if frame_stride is None else frame_stride,
         crop=test.crop if crop is None else crop,
         num_clips=test.num_clips if num_clips is None else num_clips,
         num_crops=test.num_crops if num_crops is None else num_crops,
@@ -208,6 +210,7 @@ def build_views(
         std=clip.std,
         seed=recipe.train.seed,
         cache=cache,
+        speed=speed,
     )
 
 

@@ -15,7 +15,7 @@ from tests.data.video_files import Recording
 from vov3d.data.dataset import Batch, Broken, Clip, ClipDataset, ViewDataset, Views, collate, frame_order
 from vov3d.data.sampler import SeekableSampler
 from vov3d.data.sources import VideoIndex, VideoItem
-from vov3d.data.video import open_video
+from vov3d.data.video import VideoInfo, open_video
 from vov3d.errors import DataError
 
 LABELS = ("left", "right", "up", "circle_ccw")
@@ -269,6 +269,33 @@ def test_a_shuffle_is_never_the_given_order() -> None:
     assert len({tuple(frame_order("shuffled", 8, (0, number))) for number in range(20)}) == 20
 
 
+@pytest.mark.parametrize("rule", ["uniform", "random"])
+@pytest.mark.parametrize("sampling", ["segment", "dense"])
+def test_a_clip_at_twice_the_speed_is_that_of_a_video_without_every_second_frame(
+    index: VideoIndex, sampling: str, rule: str
+) -> None:
+    """To a frame: what is rounded in one video is rounded to a frame of half the length in the other."""
+    settings = {"num_frames": 8, "sampling": sampling, "clip_rule": rule, "frame_stride": 3, "num_clips": 3, "crop": 32}
+    given, fast, slow = (ViewDataset(index, "val", speed=speed, **settings) for speed in (1.0, 2.0, 0.5))
+    long = VideoInfo(Path("long"), 240, 30.0, 8.0, 48, 64, "h264")
+    halved = dataclasses.replace(long, num_frames=120)
+    if sampling == "dense":
+        assert np.abs(fast._indices(long, 0) - 2 * given._indices(halved, 0)).max() <= 2
+    else:  # the halved video is over in the middle of the clip, and its last frame stays
+        assert fast._indices(halved, 0)[:, :4].tolist() == given._indices(long, 0)[:, :4].tolist()
+        assert (fast._indices(halved, 0)[:, 4:] == 119).all()
+        assert slow._indices(long, 0).tolist() == (given._indices(halved, 0) + 60).tolist()
+    spans = [np.ptp(dataset._indices(long, 0), axis=1).mean() for dataset in (slow, given)]
+    assert spans[0] == pytest.approx(spans[1] / 2, abs=3)
+
+
+def test_speed_1_changes_nothing_and_speeds_change_what_is_seen(index: VideoIndex) -> None:
+    settings = {"num_frames": 6, "num_clips": 2, "crop": 32}
+    given = views_of(ViewDataset(index, "val", **settings), 0)
+    assert torch.equal(given, views_of(ViewDataset(index, "val", speed=1.0, **settings), 0))
+    assert not torch.equal(given, views_of(ViewDataset(index, "val", speed=0.5, **settings), 0))
+
+
 def test_frame_folders_are_read_at_the_rate_of_the_index(tmp_path: Path, index: VideoIndex) -> None:
     from PIL import Image
 
@@ -295,5 +322,7 @@ def test_wrong_arguments(index: VideoIndex) -> None:
         ClipDataset(index, "train", num_frames=4, sampling="dens")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="1 or 3 crops"):
         ViewDataset(index, "val", num_frames=4, num_crops=2)
+    with pytest.raises(ValueError, match=r"speed=0\.0; above 0"):
+        ViewDataset(index, "val", num_frames=4, speed=0.0)
     with pytest.raises(DataError, match=r"no split 'tset'. Allowed: train, val"):
         ViewDataset(index, "tset", num_frames=4)

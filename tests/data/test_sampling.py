@@ -57,6 +57,19 @@ def test_random_clips_are_independent_and_repeatable() -> None:
     assert np.array_equal(first, sampling.segment_random_clips(300, 16, 6, np.random.default_rng(5)))
 
 
+def test_the_part_of_a_video_that_is_seen_at_another_speed() -> None:
+    assert [sampling.segment_part(80, speed) for speed in (1.0, 0.5, 0.25, 2.0)] == [
+        (0, 80),
+        (20, 40),
+        (30, 20),
+        (0, 160),
+    ]
+    assert [sampling.segment_part(1, speed) for speed in (0.1, 1.0, 4.0)] == [(0, 1), (0, 1), (0, 4)]
+    assert sampling.segment_part(7, 0.5) == (1, 4)
+    for video_frames in LENGTHS:
+        assert sampling.segment_part(video_frames, 1.0) == (0, video_frames)
+
+
 def test_dense_clips_start_where_published(golden: Path) -> None:
     cases = json.loads((golden / "pipeline_golden.json").read_text())["kinetics_test_clip_start_end"]
     for case in cases:
@@ -117,6 +130,9 @@ def test_wrong_arguments() -> None:
         sampling.segment_bounds(0, 8)
     with pytest.raises(ValueError, match="both must be at least 1"):
         sampling.dense_clips(10, 30.0, 0, 5, 1)
+    for speed in (0.0, math.nan):
+        with pytest.raises(ValueError, match="a speed above 0"):
+            sampling.segment_part(10, speed)
     for fps in (0.0, math.nan):
         with pytest.raises(ValueError, match="fps"):
             sampling.dense_clips(10, fps, 8, 5, 1)

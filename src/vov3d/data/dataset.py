@@ -241,10 +241,12 @@ class ViewDataset(Dataset[Views | Broken]):
             what came first. One order is drawn for each video from (seed, index); it is never the given one.
         seed: of the random choices.
         cache: copies of the videos, which are read in their place; by default the videos are.
+        speed: how many times as fast the videos play: the frames of a clip lie so many times as far apart (see
+            `vov3d.data.sampling.segment_part` for segments, whose clips otherwise cover the whole video).
 
     Raises:
         DataError: the index has no such split.
-        ValueError: the number of clips or crops is not possible.
+        ValueError: the number of clips or crops is not possible, or the speed is not above 0.
     """
 
     def __init__(
@@ -264,17 +266,20 @@ class ViewDataset(Dataset[Views | Broken]):
         frame_order: FrameOrder = "given",
         seed: int = 0,
         cache: VideoCache | None = None,
+        speed: float = 1.0,
     ) -> None:
         _check(sampling=(sampling, Sampling), clip_rule=(clip_rule, ClipRule), frame_order=(frame_order, FrameOrder))
         if num_clips < 1 or num_crops not in (1, 3):
             raise ValueError(f"num_clips={num_clips}, num_crops={num_crops}; at least 1 clip, and 1 or 3 crops")
+        if not speed > 0:
+            raise ValueError(f"speed={speed}; above 0")
         self.items = _items(index, split)
         self.shards = ShardReader()
         self._open = open_item if cache is None else cache.open
         self.frame_fps, self.multi_label = index.frame_fps, index.multi_label
         self.num_frames, self.sampling, self.frame_stride = num_frames, sampling, frame_stride
         self.num_clips, self.num_crops, self.crop, self.clip_rule = num_clips, num_crops, crop, clip_rule
-        self.mean, self.std, self.frame_order, self.seed = mean, std, frame_order, seed
+        self.mean, self.std, self.frame_order, self.seed, self.speed = mean, std, frame_order, seed, speed
 
     def __len__(self) -> int:
         return len(self.items)
@@ -307,19 +312,22 @@ class ViewDataset(Dataset[Views | Broken]):
 
     def _indices(self, info: VideoInfo, index: int) -> sampling.Indices:
         """The frames of each view, [V, T]."""
-        num_views = self.num_clips * self.num_crops
+        num_views, fps = self.num_clips * self.num_crops, info.fps * self.speed
+        first, length = sampling.segment_part(info.num_frames, self.speed)
         rng = np.random.default_rng((VIEW_STREAM, self.seed, index))
         match self.sampling, self.clip_rule:
             case "segment", "random":
-                return sampling.segment_random_clips(info.num_frames, self.num_frames, num_views, rng)
+                drawn = sampling.segment_random_clips(length, self.num_frames, num_views, rng)
+                return np.minimum(first + drawn, info.num_frames - 1)
             case "dense", "random":
-                draws = (_random_clip(info, "dense", self.num_frames, self.frame_stride, rng) for _ in range(num_views))
-                return np.stack(list(draws))
+                shape = (info.num_frames, fps, self.num_frames, self.frame_stride)
+                return np.stack([sampling.dense_train(*shape, rng) for _ in range(num_views)])
             case "segment", _:
-                clips = sampling.segment_clips(info.num_frames, self.num_frames, self.num_clips)
+                clips = sampling.segment_clips(length, self.num_frames, self.num_clips)
+                clips = np.minimum(first + clips, info.num_frames - 1)
             case _:
                 stride, num_clips = self.frame_stride, self.num_clips
-                clips = sampling.dense_clips(info.num_frames, info.fps, self.num_frames, stride, num_clips)
+                clips = sampling.dense_clips(info.num_frames, fps, self.num_frames, stride, num_clips)
         return clips.repeat(self.num_crops, axis=0)
 
 

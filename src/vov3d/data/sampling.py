@@ -86,6 +86,19 @@ def segment_random_clips(video_frames: int, num_frames: int, num_clips: int, rng
     return np.stack([segment_train(video_frames, num_frames, rng) for _ in range(num_clips)])
 
 
+def segment_part(video_frames: int, speed: float) -> tuple[int, int]:
+    """Which part of a video is cut into segments when it plays at another speed: first frame and number of frames.
+
+    A clip of segments covers the whole video, however fast that plays; at `speed` its frames lie so many times as far
+    apart as they do at 1. Below 1 the part is the middle of the video. Above 1 it is longer than the video and begins
+    with it: what lies behind the end repeats the last frame, as in a dense clip that is longer than its video.
+    """
+    if video_frames < 1 or not speed > 0:
+        raise ValueError(f"a video of {video_frames} frames at speed {speed}; at least 1 frame, and a speed above 0")
+    length = max(1, round(video_frames * speed))
+    return max(0, (video_frames - length) // 2), length
+
+
 def dense_clip_frames(fps: float, num_frames: int, frame_stride: int) -> float:
     """Length of a dense clip in frames of the video; a video at 60 fps needs twice as many as one at 30."""
     if not fps > 0 or frame_stride < 1:
