@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from vov3d.plots import COLOURS, Bar, Series, bar_chart, confusion_chart, line_chart
+from vov3d.plots import COLOURS, STYLES, Bar, Series, bar_chart, confusion_chart, group_chart, line_chart
 
 SVG = "{http://www.w3.org/2000/svg}"
 HOSTILE = "<script>alert(\"1\")</script> & 'x'\x00\x1b\udc80"
@@ -67,6 +67,36 @@ def test_few_or_odd_points_still_make_a_chart(points: list[tuple[float, float]])
     inside(read(line_chart("Loss", "epoch", [Series("training", points)])))
 
 
+def test_a_long_legend_goes_on_in_another_row() -> None:
+    names = [f"a run of some network, number {number}" for number in range(6)]
+    series = [
+        Series(name, [(5, 0.0), (16, -0.1)], role=style[0], dashed=style[1])
+        for name, style in zip(names, STYLES, strict=True)
+    ]
+    root = read(line_chart("Drop", "stride", series, y_label="drop", x_ticks=(5, 16), fractions=True))
+    inside(root)
+    rows = {name.get("y") for name in root.iter(f"{SVG}text") if name.text in names}
+    assert len(rows) == 6
+    assert {"5", "16", "-10%", "drop"} <= set(texts(root)) and "10" not in texts(root)
+    strokes = [(p.get("stroke"), p.get("stroke-dasharray")) for p in root.iter(f"{SVG}path") if p.get("fill") == "none"]
+    assert len(set(strokes)) == 6
+
+
+def test_bars_stand_in_groups() -> None:
+    groups = [("x0.5", [0.5, 0.25, None]), ("reversed", [1.0, math.nan, 0.0])]
+    root = read(group_chart("Speed", ["a", "b", "<c>"], groups))
+    inside(root)
+    bars = [float(rect.get("width", "0")) for rect in list(root.iter(f"{SVG}rect"))[4:]]
+    assert bars == pytest.approx([bars[3] / 2, bars[3] / 4, 0, bars[3], 0, 0], abs=0.1)
+    assert {"x0.5", "reversed", "50.0%", "25.0%", "100.0%", "0.0%", "<c>"} <= set(texts(root))
+    assert texts(root).count("–") == 2
+    assert root.findtext(f"{SVG}desc") == "x0.5 50.0%, 25.0%, –; reversed 100.0%, –, 0.0%"
+    fills = {(rect.get("fill"), rect.get("fill-opacity")) for rect in root.iter(f"{SVG}rect")}
+    assert len(fills) == 4  # three names and the ground
+    with pytest.raises(ValueError, match="zip"):
+        group_chart("too many", ["a"] * 7, [])
+
+
 def test_bars_are_as_long_as_their_values() -> None:
     bars = [Bar("given", 0.75, "3 of 4"), Bar("shuffled", 0.25, emphasis=False), Bar("none", None), Bar("?", math.nan)]
     root = read(bar_chart("Order", bars, ("chance", 0.5)))
@@ -121,6 +151,7 @@ def test_names_are_escaped_everywhere() -> None:
     charts = [
         line_chart(HOSTILE, HOSTILE, [Series(HOSTILE, [(1, 1.0)])]),
         bar_chart(HOSTILE, [Bar(HOSTILE, 0.5, HOSTILE)], (HOSTILE, 0.1)),
+        group_chart(HOSTILE, [HOSTILE], [(HOSTILE, [0.5])]),
         confusion_chart([HOSTILE, "b"], [[1, 1], [0, 1]]),
     ]
     for svg in charts:

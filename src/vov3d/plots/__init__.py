@@ -5,9 +5,9 @@ plain value and once as a CSS variable (``--chart-ink`` and so on) that a page m
 wrong, a pair that colour-blind readers tell apart. All names are escaped.
 """
 
-from vov3d.plots.bars import Bar, bar_chart
+from vov3d.plots.bars import Bar, bar_chart, group_chart
 from vov3d.plots.confusion import confusion_chart
 from vov3d.plots.lines import Series, line_chart
-from vov3d.plots.svg import COLOURS
+from vov3d.plots.svg import COLOURS, STYLES
 
-__all__ = ["COLOURS", "Bar", "Series", "bar_chart", "confusion_chart", "line_chart"]
+__all__ = ["COLOURS", "STYLES", "Bar", "Series", "bar_chart", "confusion_chart", "group_chart", "line_chart"]

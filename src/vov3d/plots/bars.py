@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from vov3d.plots.svg import decimal, fill, percent, short, stroke, svg, text, text_width
+from vov3d.plots.svg import STYLES, decimal, fill, percent, short, stroke, svg, text, text_width
 
 
 @dataclass(frozen=True)
@@ -63,3 +63,39 @@ def bar_chart(title: str, bars: Sequence[Bar], reference: tuple[str, float] | No
         body.append(text(left + scale * reference[1] - 1, 16, name, "start", "muted", size=11))
         summary.append(name)
     return svg(width, top + len(bars) * row + 4, title, "; ".join(summary), body)
+
+
+def group_chart(title: str, names: Sequence[str], groups: Sequence[tuple[str, Sequence[float | None]]]) -> str:
+    """Groups of horizontal bars of fractions, one bar a name in each group, such as networks under several conditions.
+
+    Args:
+        title: name of the picture for those who cannot see it.
+        names: what the bars of each group stand for, shown in the legend; at most as many as there are `STYLES`.
+        groups: label and values of each group, from top to bottom; None or NaN where nothing was measured.
+    """
+    width, bar, gap = 460, 14, 12
+    left = max((text_width(label) for label, _ in groups), default=0.0) + 10
+    scale = width - left - 52  # 52 for the number behind a full bar
+    body = []
+    for index, (name, style) in enumerate(zip(names, STYLES[: len(names)], strict=True)):
+        y = 4 + 18 * index
+        body += [f'<rect x="{decimal(left)}" y="{y}" width="22" height="12" rx="2" {_filled(style)}/>']
+        body.append(text(left + 29, y + 10, short(name, 58), hint=name))
+    y, summary = 18 * len(names) + 12, []
+    for label, values in groups:
+        body.append(text(left - 10, y + bar * len(values) / 2 + 4, label, "end"))
+        shown = [math.nan if value is None else value for value in values]
+        for value, style in zip(shown, STYLES[: len(shown)], strict=True):
+            length = scale * min(1.0, max(0.0, value)) if math.isfinite(value) else 0.0
+            place = f'x="{decimal(left)}" y="{y}" width="{decimal(length)}" height="{bar - 2}"'
+            body.append(f'<rect {place} rx="2" {_filled(style)}/>')
+            body.append(text(left + length + 6, y + 10, percent(value), size=11))
+            y += bar
+        y += gap
+        summary.append(f"{label} {', '.join(map(percent, shown))}")
+    return svg(width, y, title, "; ".join(summary), body)
+
+
+def _filled(style: tuple[str, bool]) -> str:
+    role, is_light = style
+    return fill(role, 0.5 if is_light else 1.0)

@@ -18,6 +18,9 @@ COLOURS = {
 }
 """What the variables ``--chart-NAME`` are where a page does not set them."""
 
+STYLES = tuple((role, second) for second in (False, True) for role in ("blue", "orange", "ink"))
+"""Colour and second form (dashed lines, light bars) of as many things as one picture can tell apart."""
+
 _FONT = "system-ui,-apple-system,'Segoe UI',Roboto,'Helvetica Neue',Arial,sans-serif"
 
 
