@@ -64,7 +64,7 @@ def prints(capsys: Capture, *words: str) -> str:
 @pytest.mark.parametrize("words", [[], ["--help"], ["-h"], ["help"]])
 def test_overview_lists_every_verb(capsys: Capture, words: list[str]) -> None:
     text = prints(capsys, *words)
-    assert len(VERBS) == 12
+    assert len(VERBS) == 13
     for verb in VERBS.values():
         assert re.search(rf"^  {verb.name} +{re.escape(verb.help)}$", text, re.MULTILINE)
     assert "$ vov3d demo" in text
@@ -93,9 +93,10 @@ def test_help_of_a_verb_teaches(capsys: Capture, name: str) -> None:
 @pytest.mark.parametrize("name", VERBS)
 def test_every_flag_is_explained_and_every_example_parses(name: str) -> None:
     assert all(action.help for action in Parser(VERBS[name], [])._actions)
-    for path in ("ssv2", "kinetics", "motion", "packed", "runs/first"):
+    for path in ("ssv2", "kinetics", "motion", "packed", "runs/first", "runs/other"):
         Path(path).mkdir(parents=True, exist_ok=True)
-    for path in ("runs/first/last.safetensors", "my.mp4", "vov3d_m_k400.pyth", "x3d_m.pyth"):
+    checkpoints = ("runs/first/last.safetensors", "runs/other/last.safetensors", "vov3d_m_k400.pyth", "x3d_m.pyth")
+    for path in (*checkpoints, "my.mp4"):
         Path(path).touch()
     for _, command in VERBS[name].examples:
         for part in command.partition(" > ")[0].replace("*.mp4", "my.mp4").replace("'", "").split(" && "):

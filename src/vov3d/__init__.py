@@ -15,6 +15,7 @@ from vov3d.pack import pack
 from vov3d.predict import load, predict
 from vov3d.recipe import list_recipes, load_recipe
 from vov3d.report import report
+from vov3d.tempo import tempo
 from vov3d.train import train
 from vov3d.trained import load_trained
 from vov3d.version import __version__
@@ -34,5 +35,6 @@ __all__ = [
     "pack",
     "predict",
     "report",
+    "tempo",
     "train",
 ]

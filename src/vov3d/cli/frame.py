@@ -10,7 +10,7 @@ import sys
 import traceback
 from collections.abc import Iterator, Sequence
 
-from vov3d.cli import check, convert, demo, evaluate, info, models, motion, pack, predict, recipes, report, train
+from vov3d.cli import check, convert, demo, evaluate, info, models, motion, pack, predict, recipes, report, tempo, train
 from vov3d.cli.output import to_json
 from vov3d.cli.parser import Parser, UsageError
 from vov3d.cli.verb import Verb
@@ -19,7 +19,7 @@ from vov3d.version import __version__
 
 VERBS = {
     module.VERB.name: module.VERB
-    for module in (demo, train, evaluate, predict, report, check, motion, pack, info, convert, recipes, models)
+    for module in (demo, train, evaluate, tempo, predict, report, check, motion, pack, info, convert, recipes, models)
 }
 """Every verb by name, in the order of the overview."""
 
@@ -77,7 +77,7 @@ def _run(words: list[str]) -> int:
     if name == "help":
         name, rest = (rest or ["--help"])[0], ["--help"]
     if name in ("-h", "--help"):
-        verbs = "\n".join(f"  {verb.name:<10} {verb.help}" for verb in VERBS.values())
+        verbs = "\n".join(f"  {verb.name:<15} {verb.help}" for verb in VERBS.values())
         sys.stdout.write(_OVERVIEW.format(version=__version__, verbs=verbs))
     elif name in ("-V", "--version"):
         sys.stdout.write(f"vov3d {__version__}\n")
