@@ -8,15 +8,22 @@ import pytest
 import torch
 
 import vov3d
-from vov3d.models import MODELS, X3D, ClipClassifier, VoV3D
+from vov3d.layers import D1Plus2D
+from vov3d.models import MODELS, TSM, X3D, ClipClassifier, VoV3D
 
 NAMES = sorted(MODELS)
 
 
 @pytest.fixture(scope="module", params=NAMES)
-def model(request: pytest.FixtureRequest) -> ClipClassifier:
+def name(request: pytest.FixtureRequest) -> str:
+    chosen: str = request.param
+    return chosen
+
+
+@pytest.fixture(scope="module")
+def model(name: str) -> ClipClassifier:
     torch.manual_seed(0)
-    network = vov3d.create_model(request.param, num_classes=7, dropout=0.0)
+    network = vov3d.create_model(name, num_classes=7, dropout=0.0)
     for module in network.modules():
         if isinstance(module, torch.nn.BatchNorm3d):
             torch.nn.init.ones_(module.weight)  # let every branch count
@@ -24,7 +31,7 @@ def model(request: pytest.FixtureRequest) -> ClipClassifier:
 
 
 def test_the_catalogue_is_complete() -> None:
-    assert vov3d.list_models() == ["vov3d_l", "vov3d_m", "vov3d_s", "x3d_l", "x3d_m", "x3d_s", "x3d_xs"]
+    assert vov3d.list_models() == NAMES
     assert vov3d.list_models("x3d*") == ["x3d_l", "x3d_m", "x3d_s", "x3d_xs"]
 
 
@@ -70,8 +77,7 @@ def test_positions_are_in_time_row_column_order(model: ClipClassifier) -> None:
         torch.testing.assert_close(whole[:, 0], model(clips), rtol=1e-4, atol=1e-5)
 
 
-def test_state_dict_round_trip_and_fresh_classifier(model: ClipClassifier) -> None:
-    name = next(name for name in NAMES if len(MODELS[name](num_classes=7).state_dict()) == len(model.state_dict()))
+def test_state_dict_round_trip_and_fresh_classifier(name: str, model: ClipClassifier) -> None:
     twin = vov3d.create_model(name, num_classes=7)
     twin.load_state_dict(model.state_dict())
     clips = torch.randn(1, 3, 2, 32, 32)
@@ -84,7 +90,14 @@ def test_state_dict_round_trip_and_fresh_classifier(model: ClipClassifier) -> No
         assert twin(clips).shape == (1, twin.num_features)
 
 
-@pytest.mark.parametrize("build", [lambda: VoV3D(16, (1, 2, 1, 1), num_units=3), lambda: X3D(0.4)])
+TINY: list[Callable[[], ClipClassifier]] = [
+    lambda: VoV3D(16, (1, 2, 1, 1), num_units=3),
+    lambda: X3D(0.4),
+    lambda: TSM((1, 1, 1, 1)),
+]
+
+
+@pytest.mark.parametrize("build", TINY)
 def test_exports_with_a_free_batch_size(build: Callable[[], ClipClassifier]) -> None:
     model = build().eval()
     batch = torch.export.Dim("batch", min=1, max=64)
@@ -115,6 +128,8 @@ def test_wrong_clips_are_named(clips: torch.Tensor, message: str) -> None:
         ({"name": "vov3d_x"}, "did you mean 'vov3d_"),
         ({"name": "vov3d_m", "num_classes": -1}, "num_classes is -1"),
         ({"name": "vov3d_m", "dropout": 1.0}, "dropout is 1.0"),
+        ({"name": "tsm_r50", "operator": D1Plus2D}, "tsm_r50 has no operator to choose; of the networks, vov3d_m, "),
+        ({"name": "tsn_r50", "stochastic_depth": 0.1}, "tsn_r50 has no stochastic_depth to choose; of the networks, "),
     ],
 )
 def test_wrong_arguments_are_named(arguments: dict[str, object], message: str) -> None:

@@ -7,9 +7,11 @@ from vov3d.layers.initialisation import initialise
 from vov3d.layers.norm import BatchNorm, ConvNorm
 from vov3d.layers.operators import Conv3x3x3, D1Plus2D, D2Plus1D, Operator, R2Plus1D
 from vov3d.layers.pool_head import Head, PoolHead
+from vov3d.layers.pooling import SpatialMaxPool
 from vov3d.layers.squeeze_excitation import SqueezeExcitation, squeezed_channels
 from vov3d.layers.stem import Stem
 from vov3d.layers.stochastic_depth import StochasticDepth, depth_probabilities
+from vov3d.layers.temporal_shift import TemporalShift
 
 __all__ = [
     "BatchNorm",
@@ -27,10 +29,12 @@ __all__ = [
     "R2Plus1D",
     "Residual",
     "SpatialConv3d",
+    "SpatialMaxPool",
     "SqueezeExcitation",
     "Stem",
     "StochasticDepth",
     "TemporalConv3d",
+    "TemporalShift",
     "conv3d",
     "depth_probabilities",
     "initialise",

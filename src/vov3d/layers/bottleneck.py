@@ -78,8 +78,8 @@ class Residual(nn.Module):
         return activated
 
 
-def projection_shortcut(in_channels: int, out_channels: int, stride: int) -> nn.Module:
+def projection_shortcut(in_channels: int, out_channels: int, stride: int, temporal_stride: int = 1) -> nn.Module:
     """Return the shortcut of a block: projected where channels or resolution change, identity elsewhere."""
-    if in_channels == out_channels and stride == 1:
+    if in_channels == out_channels and stride == temporal_stride == 1:
         return nn.Identity()
-    return ConvNorm(in_channels, out_channels, stride=stride)
+    return ConvNorm(in_channels, out_channels, stride=stride, temporal_stride=temporal_stride)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx
 from torch.nn import functional as F
 
-from vov3d.layers.convolution import SpatialConv3d
+from vov3d.layers.convolution import conv3d
 
 
 class BatchNorm(nn.BatchNorm3d):
@@ -95,19 +95,32 @@ class BatchNorm(nn.BatchNorm3d):
 
 
 class ConvNorm(nn.Module):
-    """A pointwise convolution, then batch norm, no activation.
+    """A convolution, pointwise unless told otherwise, then batch norm, no activation.
 
-    Shape: ``[N, C_in, T, H, W] -> [N, C_out, T, ceil(H/stride), ceil(W/stride)]``
+    Shape: ``[N, C_in, T, H, W] -> [N, C_out, ceil(T/temporal_stride), ceil(H/stride), ceil(W/stride)]``
 
     Args:
         in_channels: channels of the input.
         out_channels: channels of the output.
+        kernel_size: t and k of a kernel t x k x k.
         stride: spatial stride in pixels.
+        temporal_stride: temporal stride in frames.
+        groups: ``in_channels`` for a depthwise convolution.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, *, stride: int = 1) -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: tuple[int, int] = (1, 1),
+        *,
+        stride: int = 1,
+        temporal_stride: int = 1,
+        groups: int = 1,
+    ) -> None:
         super().__init__()
-        self.conv = SpatialConv3d(in_channels, out_channels, stride=stride)
+        channels = (in_channels, out_channels)
+        self.conv = conv3d(*channels, kernel_size, stride=stride, temporal_stride=temporal_stride, groups=groups)
         self.norm = BatchNorm(out_channels)
 
     def forward(self, clips: Tensor) -> Tensor:  # noqa: D102

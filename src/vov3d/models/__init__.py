@@ -4,14 +4,20 @@ from vov3d.models.catalogue import MODELS, create_model, list_models, recognise
 from vov3d.models.clip_classifier import ClipClassifier
 from vov3d.models.loading import load_weights, our_tensors
 from vov3d.models.published import published_name, published_names
+from vov3d.models.resnet import ResNet
+from vov3d.models.tsm import TSM, tsm_r50, tsm_r101
+from vov3d.models.tsn import TSN, tsn_r50
 from vov3d.models.vov3d import TOSA, VoV3D, vov3d_l, vov3d_m, vov3d_s
 from vov3d.models.x3d import X3D, x3d_l, x3d_m, x3d_s, x3d_xs
 
 __all__ = [
     "MODELS",
     "TOSA",
+    "TSM",
+    "TSN",
     "X3D",
     "ClipClassifier",
+    "ResNet",
     "VoV3D",
     "create_model",
     "list_models",
@@ -20,6 +26,9 @@ __all__ = [
     "published_name",
     "published_names",
     "recognise",
+    "tsm_r50",
+    "tsm_r101",
+    "tsn_r50",
     "vov3d_l",
     "vov3d_m",
     "vov3d_s",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import fnmatch
 import functools
-from collections.abc import Callable, Mapping
+import inspect
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 import torch
@@ -15,6 +16,8 @@ from vov3d.layers import Operator
 from vov3d.models.clip_classifier import ClipClassifier
 from vov3d.models.loading import PUBLISHED_CLASSIFIER, load_weights, num_classes_of
 from vov3d.models.published import published_names
+from vov3d.models.tsm import tsm_r50, tsm_r101
+from vov3d.models.tsn import tsn_r50
 from vov3d.models.vov3d import vov3d_l, vov3d_m, vov3d_s
 from vov3d.models.x3d import x3d_l, x3d_m, x3d_s, x3d_xs
 
@@ -26,6 +29,9 @@ MODELS: Mapping[str, Callable[..., ClipClassifier]] = {
     "x3d_l": x3d_l,
     "x3d_s": x3d_s,
     "x3d_xs": x3d_xs,
+    "tsn_r50": tsn_r50,
+    "tsm_r50": tsm_r50,
+    "tsm_r101": tsm_r101,
 }
 
 
@@ -51,15 +57,15 @@ def create_model(
         dropout: probability of dropping a feature before the classifier, in training.
         pretrained: a checkpoint of ours (``.safetensors``) or a published one (``.pyth``). If its classes are not
             ``num_classes``, the classifier starts fresh and the log says so.
-        operator: the 3D operator of every module; by default the published one.
+        operator: the 3D operator of every module; by default the published one. Of networks that have such modules.
         stochastic_depth: probability of leaving out the branch of the last block in training; 0 in the first, evenly
-            between.
+            between. Of the same networks.
 
     Returns:
         A network with the one contract ``model(clips [N,3,T,H,W]) -> logits [N,K]``, in training mode.
 
     Raises:
-        ArgumentError: for an unknown name or an argument out of range.
+        ArgumentError: for an unknown name, an argument out of range, or one that this network does not have.
         CheckpointError: if ``pretrained`` cannot be read or does not fit.
     """
     if name not in MODELS:
@@ -71,16 +77,23 @@ def create_model(
     checkpoint = read_checkpoint(Path(pretrained)) if pretrained is not None else None
     if num_classes is None:
         num_classes = num_classes_of(checkpoint.tensors) if checkpoint else 400
-    builder = MODELS[name]
-    arguments: dict[str, Operator | float] = {"dropout": dropout}
+    chosen: dict[str, Operator | float] = {}
     if operator is not None:
-        arguments["operator"] = operator
+        chosen["operator"] = operator
     if stochastic_depth:
-        arguments["stochastic_depth"] = stochastic_depth
-    model = builder(num_classes=num_classes, **arguments)
+        chosen["stochastic_depth"] = stochastic_depth
+    for argument in chosen:
+        if argument not in _arguments(MODELS[name]):
+            having = [other for other, build in MODELS.items() if argument in _arguments(build)]
+            raise ArgumentError(f"{name} has no {argument} to choose; of the networks, {', '.join(having)} have one")
+    model = MODELS[name](num_classes=num_classes, dropout=dropout, **chosen)
     if checkpoint is not None:
         load_weights(model, checkpoint, str(pretrained))
     return model
+
+
+def _arguments(build: Callable[..., ClipClassifier]) -> Collection[str]:
+    return inspect.signature(build).parameters.keys()
 
 
 def recognise(checkpoint: Checkpoint, source: str) -> str:
@@ -119,4 +132,8 @@ def _published_shapes(build: Callable[..., ClipClassifier]) -> frozenset[tuple[s
     with torch.device("meta"):
         model = build(num_classes=0)
     state = model.state_dict()
-    return frozenset((published, state[ours].shape) for ours, published in published_names(model).items())
+    try:
+        names = published_names(model)
+    except CheckpointError:
+        return frozenset()
+    return frozenset((published, state[ours].shape) for ours, published in names.items())

@@ -1,0 +1,18 @@
+"""Max pooling that keeps time apart."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from vov3d.layers.convolution import frames_as_images, images_as_frames
+
+
+class SpatialMaxPool(nn.Module):
+    """The largest value of every 1 x 3 x 3 neighbourhood, in every second row and column; frame by frame.
+
+    Shape: ``[N, C, T, H, W] -> [N, C, T, ceil(H/2), ceil(W/2)]``
+    """
+
+    def forward(self, clips: Tensor) -> Tensor:  # noqa: D102
+        return images_as_frames(F.max_pool2d(frames_as_images(clips), 3, stride=2, padding=1), clips.shape[2])
