@@ -13,6 +13,7 @@ import vov3d
 NAMES = [
     "__version__",
     "check",
+    "compare",
     "convert",
     "create_model",
     "evaluate",
@@ -57,7 +58,7 @@ def test_every_public_name_is_explained_and_typed(name: str) -> None:
 
 
 def test_a_verb_stays_a_function_when_its_module_is_imported() -> None:
-    verbs = ("check", "convert", "evaluate", "info", "pack", "predict", "report", "tempo", "train")
+    verbs = ("check", "compare", "convert", "evaluate", "info", "pack", "predict", "report", "tempo", "train")
     code = "".join(f"import vov3d.{verb}\nfrom vov3d.{verb} import {verb}\n" for verb in verbs)
     assert python(f"{code}print([callable(getattr(vov3d, verb)) for verb in {verbs}])") == f"{[True] * len(verbs)}\n"
 

@@ -7,6 +7,7 @@
 """
 
 from vov3d.check import check
+from vov3d.compare import compare
 from vov3d.convert import convert
 from vov3d.evaluate import evaluate
 from vov3d.info import info
@@ -23,6 +24,7 @@ from vov3d.version import __version__
 __all__ = [
     "__version__",
     "check",
+    "compare",
     "convert",
     "create_model",
     "evaluate",

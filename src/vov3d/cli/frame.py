@@ -10,7 +10,22 @@ import sys
 import traceback
 from collections.abc import Iterator, Sequence
 
-from vov3d.cli import check, convert, demo, evaluate, info, models, motion, pack, predict, recipes, report, tempo, train
+from vov3d.cli import (
+    check,
+    compare,
+    convert,
+    demo,
+    evaluate,
+    info,
+    models,
+    motion,
+    pack,
+    predict,
+    recipes,
+    report,
+    tempo,
+    train,
+)
 from vov3d.cli.output import to_json
 from vov3d.cli.parser import Parser, UsageError
 from vov3d.cli.verb import Verb
@@ -19,7 +34,22 @@ from vov3d.version import __version__
 
 VERBS = {
     module.VERB.name: module.VERB
-    for module in (demo, train, evaluate, tempo, predict, report, check, motion, pack, info, convert, recipes, models)
+    for module in (
+        demo,
+        train,
+        evaluate,
+        tempo,
+        predict,
+        report,
+        check,
+        motion,
+        pack,
+        info,
+        compare,
+        convert,
+        recipes,
+        models,
+    )
 }
 """Every verb by name, in the order of the overview."""
 

@@ -1,0 +1,51 @@
+"""Where numbers contradict each other, and whose they are: the notes that the rows of the field name."""
+
+from __future__ import annotations
+
+NOTES = {
+    # whose numbers they are
+    "tsm": (
+        "From the list of TSM's authors (github.com/mit-han-lab/temporal-shift-module): two clips or ten, three crops "
+        "of 256 pixels."
+    ),
+    "tsn-mmaction": (
+        "From MMAction2's list, which does not say how many views; its runs of TSM's code gave 17.5 and 30.3."
+    ),
+    "vmz": "From the list of CSN's authors (github.com/facebookresearch/VMZ).",
+    "pyslowfast": (
+        "From PySlowFast's list of X3D networks, which counts the training crop of 160 pixels and tests on 182."
+    ),
+    "movinet": "From the list of MoViNet's authors (github.com/tensorflow/models): one view of the whole video.",
+    # what contradicts what
+    "tsm-16": (
+        "33 GFLOPs are those of 8 frames; Table 7 prints 65 for the same network and clip. 24.3 million parameters are "
+        "those with the 400 classes of Kinetics. 47.2 is what TSM's authors print for one view; for the six views of "
+        "this row they print 48.4, and 63.1 on V2. The page of the paper's code has 48.3/78.1."
+    ),
+    "tsm-101": "24.3 million parameters are ResNet-50's. TSM's authors print 63.3 on V2.",
+    "tsm-mmaction": (
+        "MMAction2 trained TSM anew: on V2 62.7 (ResNet-50, 8 frames), 64.2 (16 frames) and 63.7 (ResNet-101, 8 "
+        "frames), on Kinetics-400 73.2 (8 frames) and 75.1 (16 frames)."
+    ),
+    "tpn": "MMAction2 measures 51.9 on V1.",
+    "slowfast-16x8": "PySlowFast's list does not have 63.9/88.2, but 63.0/88.5, and 63.5/88.7 with multigrid training.",
+    "ip-is-ir": (
+        "29.7 million and 74.0 GFLOPs are ir-CSN-152's, at 224 pixels. Table 7 prints ip-CSN-152's, at 256 pixels."
+    ),
+    "x3d-l-12": "One count is printed as 11.9 in Table 5 and as 12.0 in Table 6.",
+    "m-3.3": "Table 6 prints 3.2 million; the caption of Table 5 and Section 3.3 print an earlier VoV3D-M's 3.3.",
+    "m-32": "Table 5 and the page of the paper's code print 50.1/79.2; 49.8/78.0 is of December 2020.",
+    "m-32-k400": "Table 5 and the page of the paper's code print 53.3/81.2.",
+    "l-16": "Tables 3 and 5 print 49.6/78.1.",
+    "l-32": "The page of the paper's code prints 50.6/78.7.",
+    "l-224": "Counted at 224 pixels, where the M networks of the table are counted at 256. All are tested at 256.",
+    "l-6.2": "6.2 million is cut off, not rounded.",
+    "x3d-m-views": "PySlowFast's list has 75.1 for ten views and 76.2 for thirty.",
+    "x3d-l-312": "PySlowFast's X3D-L has crops of 312 pixels: 76.9 for ten views, 77.5 for thirty, 18.37 GFLOPs.",
+    "i3d": "The I3D of PyTorchVideo, PySlowFast and MMAction2 is an inflated ResNet-50, another network (73.3, 73.5).",
+    "nonlocal": "PySlowFast and MMAction2 print 74.0 and 74.8 for a network of this name that strides in time.",
+    "r2plus1d": "MMAction2 measures 69.8 (8 frames of 224 pixels) and 75.5 (32 frames).",
+    "slowfast-4x16": "PySlowFast's list has 75.6/92.0, PyTorchVideo's 75.3/91.9, MMAction2's 75.6/92.4.",
+    "csn": "CSN's authors print 77.8/92.8, MMAction2 77.8/93.1.",
+}
+"""Key -> text."""

@@ -1,0 +1,133 @@
+"""The page and the plots of a comparison."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+from vov3d.compare.comparison import Comparison, Row, to_text
+from vov3d.compare.field import DATASETS
+from vov3d.compare.tables import Table, cost_table, datasets_of, failures, notes, section_tables, short_name
+from vov3d.files import write_text
+from vov3d.plots import Panel, Point, scatter_chart
+
+READING = (
+    "`M params` are millions of parameters and `GMACs` 1e9 multiply-adds of convolutions and linear layers, which "
+    "papers call GFLOPs, of one view: `clip` is frames x pixels. A test averages `views` of a video. `M act.` are "
+    "millions of elements that convolutions and linear layers put out, `MiB` is what building the network and one clip "
+    "add to the memory of a process at its peak, `ms` the median time of one clip."
+)
+PRINTED = (
+    "Accuracies are top-1/top-5 in percent, parameters in millions, GFLOPs of one view (the `clip`) x views of a "
+    "video, all as the `source` prints them: T5, T6 and T7 are the paper's Tables 5, 6 and 7, lit. is what the note names, "
+    "here is a test made here; the numbers are those of the notes. In brackets is what is counted here, where it "
+    "differs. The printed GFLOPs mix crops of 224 and 256 pixels, as the column `clip` shows. `start` is what the "
+    "weights were trained on before: IN is ImageNet, K400 Kinetics-400."
+)
+LEGEND = (
+    Point("VoV3D", 1, 0, "blue"),
+    Point("X3D", 1, 0, "orange"),
+    Point("others", 1, 0, "ink"),
+    Point("pretrained", 1, 0, "ink", hollow=True),
+)
+
+
+def write_pages(comparison: Comparison, folder: Path) -> None:
+    """Write ``compare.md``, ``compare.json`` and a plot for each data set, each file whole or not at all."""
+    for name, picture in plots(comparison, "compare").items():
+        write_text(folder / name, picture)
+    write_text(folder / "compare.json", to_text(comparison))
+    write_text(folder / "compare.md", f"# Every system, side by side\n\n{markdown(comparison, 'compare')}")
+
+
+def markdown(comparison: Comparison, stem: str | None = None) -> str:
+    """The comparison as Markdown: what it costs, how accurate it is, and the notes.
+
+    Args:
+        comparison: what was found.
+        stem: how the names of its plots begin; ``None`` leaves them out.
+    """
+    parts = [costs_markdown(comparison)]
+    parts += [f"## Accuracy, as published\n\n{PRINTED}\n"]
+    files = dict(zip(datasets_of(comparison), plot_names(comparison, stem or ""), strict=True))
+    for table in section_tables(comparison):
+        parts.append(f"### {table.title}\n\n{_table(table)}")
+        for name in table.datasets if stem is not None else ():
+            if name in files:
+                parts.append(f"![Accuracy on {DATASETS.get(name, name)} over what one view costs]({files[name]})\n")
+    found = notes(comparison)
+    if found:
+        lines = "\n".join(f"{number}. {text}" for number, text in enumerate(found, 1))
+        parts.append(f"## Notes\n\n{lines}\n")
+    return "\n".join(parts)
+
+
+def costs_markdown(comparison: Comparison) -> str:
+    """The part on costs."""
+    table = cost_table(comparison)
+    lines = [f"## {table.title}", "", READING, ""]
+    if comparison.made_on is not None:
+        lines += [measured_on(comparison), ""]
+    broken = "".join(f"- {line}\n" for line in failures(comparison))
+    return "\n".join(lines) + "\n" + _table(table) + (f"\n{broken}" if broken else "")
+
+
+def measured_on(comparison: Comparison) -> str:
+    """One sentence about the measurements."""
+    made_on = comparison.made_on
+    assert made_on is not None
+    return (
+        f"Measured on {made_on.processor}, {made_on.threads} threads, torch {made_on.torch}, one clip in eager "
+        f"float32, {made_on.rounds} rounds in which all networks take turns."
+    )
+
+
+def plot_names(comparison: Comparison, stem: str) -> list[str]:
+    """The files of the plots, in the order of the data sets."""
+    return [f"{stem}-{_file_name(name)}.svg" for name in datasets_of(comparison)]
+
+
+def plots(comparison: Comparison, stem: str) -> dict[str, str]:
+    """File name -> picture, one for each data set: accuracy over GMACs and over milliseconds."""
+    return {
+        file: _plot(comparison, name)
+        for name, file in zip(datasets_of(comparison), plot_names(comparison, stem), strict=True)
+    }
+
+
+def _plot(comparison: Comparison, dataset: str) -> str:
+    by_gmacs, by_ms = [], []
+    for row in comparison.rows:
+        accuracy, cost = row.published.accuracy.get(dataset), comparison.cost_of(row.published)
+        if accuracy is None or accuracy.top1 is None or cost is None or cost.gmacs is None:
+            continue
+        by_gmacs.append(_point(row, cost.gmacs, accuracy.top1))
+        if cost.measured is not None and cost.measured.latency_ms is not None:
+            by_ms.append(_point(row, cost.measured.latency_ms, accuracy.top1))
+    name = DATASETS.get(dataset, dataset)
+    panels = [Panel("GMACs of one view", by_gmacs), Panel("milliseconds of one view", by_ms)]
+    return scatter_chart(f"Accuracy on {name} over what one view costs", f"top-1 on {name}", panels, LEGEND)
+
+
+def _point(row: Row, x: float, y: float) -> Point:
+    printed = row.published
+    role = "blue" if printed.model.startswith("vov3d") else "orange" if printed.model.startswith("x3d") else "ink"
+    return Point(
+        f"{short_name(printed.system)}, {printed.frames}f",
+        x,
+        y if math.isfinite(y) else 0.0,
+        role,
+        printed.pretrained is not None,
+    )
+
+
+def _file_name(dataset: str) -> str:
+    return "".join(letter if letter.isalnum() and letter.isascii() else "-" for letter in dataset.lower())
+
+
+def _table(table: Table) -> str:
+    marks = "".join("---:|" if name.endswith(">") else "---|" for name in table.columns)
+    rows: Sequence[Sequence[str]] = (tuple(name.rstrip(">") for name in table.columns), *table.rows)
+    lines = [f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |" for row in rows]
+    return "\n".join([lines[0], f"|{marks}", *lines[1:]]) + "\n"

@@ -1,0 +1,84 @@
+"""Accuracy measured here: the ``metrics.json`` of ``vov3d evaluate`` as rows of the field."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
+
+from vov3d.checkpoint import read_checkpoint
+from vov3d.compare.field import Accuracy, Published
+from vov3d.errors import DataError
+from vov3d.models import recognise
+from vov3d.recipe import Recipe, load_recipe, recipe_from_mapping
+
+
+@dataclass(frozen=True)
+class _Metrics:
+    """The part of ``metrics.json`` that a comparison shows."""
+
+    checkpoint: str
+    data: str
+    split: str
+    num_videos: int
+    num_classes: int
+    top1: float
+    top5: float
+    num_clips: int
+    num_crops: int
+    crop: int
+    frame_order: str = "given"
+    multi_label: bool = False
+
+
+def read_result(path: Path) -> Published:
+    """Return one test as a row.
+
+    The model and its frames are those of the recipe in the run that holds the file, else of the checkpoint it names.
+
+    Raises:
+        DataError: the file is damaged, is a control with frames in another order or a test with several labels a video,
+            or nothing says which model it is of.
+    """
+    file = path / "metrics.json" if path.is_dir() else path
+    try:
+        found = TypeAdapter(_Metrics).validate_json(file.read_bytes())
+    except ValidationError as error:
+        raise DataError(
+            f"{str(file)!r} is not a metrics.json of `vov3d evaluate`: {error.errors()[0]['msg']}"
+        ) from error
+    if found.frame_order != "given":
+        raise DataError(
+            f"{str(file)!r} is a control, its frames are {found.frame_order}; give a test with frames in order"
+        )
+    if found.multi_label:
+        raise DataError(f"{str(file)!r} has several labels a video; what can be compared is top-1 of one label a video")
+    recipe, model = _origin(file, found.checkpoint)
+    return Published(
+        system=model,
+        model=model,
+        frames=recipe.clip.num_frames,
+        crop=found.crop,
+        num_classes=found.num_classes,
+        views=found.num_clips * found.num_crops,
+        pretrained=Path(recipe.model.init).stem if recipe.model.init else None,
+        accuracy={f"{Path(found.data).name} {found.split}": Accuracy(found.top1, found.top5)},
+        source="here",
+    )
+
+
+def _origin(file: Path, checkpoint: str) -> tuple[Recipe, str]:
+    for folder in (file.parent, file.parent.parent):
+        if (folder / "recipe.yaml").is_file():
+            recipe = load_recipe(folder / "recipe.yaml")
+            return recipe, recipe.model.name
+    if not Path(checkpoint).is_file():
+        raise DataError(
+            f"{str(file)!r} does not lie in a run, and its checkpoint {checkpoint!r} is not there, so that nothing "
+            "says which model it is of; put the file where `vov3d evaluate` wrote it"
+        )
+    read = read_checkpoint(Path(checkpoint))
+    if "recipe" not in read.description:
+        raise DataError(f"{str(file)!r}: the checkpoint {checkpoint!r} has no recipe, so that its frames are not known")
+    return recipe_from_mapping(read.description["recipe"]), recognise(read, checkpoint)  # type: ignore[arg-type]

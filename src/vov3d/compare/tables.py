@@ -1,0 +1,155 @@
+"""The tables of a comparison as text, the same for the terminal and for the page."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from vov3d.compare.comparison import Comparison, Row
+from vov3d.compare.costs import Clip, Cost
+from vov3d.compare.field import DATASETS, SECTIONS, Accuracy
+from vov3d.compare.notes import NOTES
+from vov3d.models import MODELS
+
+_STARTS = {"Kinetics": "K400", "ImageNet": "IN"}
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table; columns whose names end in ``>`` are numbers.
+
+    Attributes:
+        title: what it shows.
+        columns: names.
+        rows: cells.
+        datasets: whose accuracies it shows.
+    """
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    datasets: tuple[str, ...] = ()
+
+
+def cost_table(comparison: Comparison) -> Table:
+    """What one view of each network costs, the cheapest first."""
+    columns = ("model", "clip", "M params>", "GMACs>", "views>", "GMACs/video>", "M act.>", "MiB>", "ms>", "min-max>")
+    by_gmacs = sorted(comparison.costs, key=lambda cost: math.inf if cost.gmacs is None else cost.gmacs)
+    rows = tuple((cost.clip.model, cost.clip.size, *_cost(cost, comparison)) for cost in by_gmacs)
+    return Table(f"What one view costs: {comparison.input}", columns, rows)
+
+
+def section_tables(comparison: Comparison) -> list[Table]:
+    """How accurate the systems are, as published, one table for each kind of data."""
+    numbers = note_numbers(comparison)
+    sections = {**SECTIONS, **{name: (name,) for name in _local(comparison)}}
+    tables = []
+    for title, datasets in sections.items():
+        rows = [row for row in comparison.rows if any(name in row.published.accuracy for name in datasets)]
+        if rows:
+            names = [DATASETS.get(name, "top-1/5") for name in datasets]
+            columns = ("system", "clip", "start", "M params>", "GFLOPs>", *(f"{name}>" for name in names), "source")
+            cells = tuple(_published(row, datasets, numbers, comparison) for row in rows)
+            tables.append(Table(title, columns, cells, datasets))
+    return tables
+
+
+def notes(comparison: Comparison) -> list[str]:
+    """What the numbers in the column of notes say, in their order."""
+    return [NOTES.get(key, key) for key in note_numbers(comparison)]
+
+
+def failures(comparison: Comparison) -> list[str]:
+    """One line for each network that could not be shown its clip or was not measured to the end."""
+    found = ((cost, cost.failure or (cost.measured.failure if cost.measured else "")) for cost in comparison.costs)
+    return [f"{cost.clip.model} at {cost.clip.size}: {reason}" for cost, reason in found if reason]
+
+
+def note_numbers(comparison: Comparison) -> dict[str, int]:
+    """Key of a note, or its text, -> its number: in the order of first use."""
+    used = [key for row in comparison.rows for key in _note_keys(row)]
+    return {key: number for number, key in enumerate(dict.fromkeys(used), 1)}
+
+
+def datasets_of(comparison: Comparison) -> list[str]:
+    """The data sets that any row has an accuracy on, the published ones first."""
+    return [name for name in DATASETS if any(name in row.published.accuracy for row in comparison.rows)] + _local(
+        comparison
+    )
+
+
+def _local(comparison: Comparison) -> list[str]:
+    names = dict.fromkeys(name for row in comparison.rows for name in row.published.accuracy)
+    return [name for name in names if name not in DATASETS]
+
+
+def _note_keys(row: Row) -> tuple[str, ...]:
+    if row.published.model in MODELS:
+        return row.published.notes
+    return (*row.published.notes, row.published.absent or f"{row.published.model} is not in the catalogue.")
+
+
+def _cost(cost: Cost, comparison: Comparison) -> tuple[str, ...]:
+    rows = [row for row in comparison.rows if comparison.clip_of(row.published) == cost.clip]
+    views = sorted({row.published.views for row in rows if row.published.views})
+    per_video = [cost.gmacs * one for one in views] if cost.gmacs is not None else []
+    counted = (
+        f"{cost.parameters / 1e6:.2f}",
+        _short(cost.gmacs),
+        _joined(map(str, views)),
+        _joined(f"{one:,.0f}" for one in per_video),
+        "-" if cost.activations is None else f"{cost.activations / 1e6:,.0f}",
+    )
+    found = cost.measured
+    if found is None or found.latency_ms is None or found.fastest_ms is None or found.slowest_ms is None:
+        return (*counted, "-", "fails" if found and found.failure else "-", "-")
+    peak = "-" if found.peak_mib is None else f"{found.peak_mib:,.0f}"
+    return (*counted, peak, f"{found.latency_ms:,.0f}", f"{found.fastest_ms:,.0f}-{found.slowest_ms:,.0f}")
+
+
+def _published(row: Row, datasets: Sequence[str], numbers: dict[str, int], comparison: Comparison) -> tuple[str, ...]:
+    printed = row.published
+    at_own = comparison.clip_of(printed) == Clip(printed.model, printed.frames, printed.crop)
+    gmacs = row.gmacs if at_own else None
+    return (
+        short_name(printed.system),
+        f"{printed.frames}x{printed.crop}",
+        _STARTS.get(printed.pretrained or "", printed.pretrained or "-"),
+        _both(printed.params_millions, None if row.parameters is None else row.parameters / 1e6),
+        f"{_both(printed.gflops, gmacs)} x{printed.views or '?'}",
+        *(_accuracy(printed.accuracy.get(name)) for name in datasets),
+        " ".join([printed.source, *(str(numbers[key]) for key in _note_keys(row))]),
+    )
+
+
+def short_name(system: str) -> str:
+    """A system's name as it fits a table."""
+    return system.replace(" 3D ResNet-", " R").replace("ResNet-", "R")
+
+
+def agree(printed: float, counted: float) -> bool:
+    """Whether a count is what is printed: within 1% or one of the last digit, since papers round and cut off."""
+    last_digit = 10.0 ** -len(f"{printed:g}".partition(".")[2])
+    return abs(counted - printed) < max(last_digit, 0.01 * printed)
+
+
+def _accuracy(found: Accuracy | None) -> str:
+    if found is None:
+        return "-"
+    return "/".join("-" if one is None else f"{100 * one:.1f}" for one in (found.top1, found.top5))
+
+
+def _both(printed: float | None, counted: float | None) -> str:
+    """What is printed, and in brackets what is counted where that is something else."""
+    if printed is None:
+        return "-" if counted is None else f"({counted:.1f})"
+    return f"{printed:g}" if counted is None or agree(printed, counted) else f"{printed:g} ({counted:.1f})"
+
+
+def _short(gmacs: float | None) -> str:
+    return "-" if gmacs is None else f"{gmacs:.2f}" if gmacs < 100 else f"{gmacs:.1f}"
+
+
+def _joined(words: Iterable[str]) -> str:
+    return ", ".join(words) or "-"

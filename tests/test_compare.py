@@ -1,0 +1,347 @@
+"""Every system side by side: the paper's numbers, counts, measurements that outlive what fails, tables and files."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+import torch
+
+from vov3d.cli import main
+from vov3d.compare import compare, comparison, costs
+from vov3d.compare.comparison import Comparison, make_comparison, read_comparison, with_measurements
+from vov3d.compare.costs import Clip, Measurement
+from vov3d.compare.field import DATASETS, FIELD, Accuracy, Published
+from vov3d.compare.measuring import Machine, measure
+from vov3d.compare.notes import NOTES
+from vov3d.compare.page import markdown
+from vov3d.compare.tables import agree, cost_table, note_numbers, notes, section_tables
+from vov3d.errors import ArgumentError, DataError
+from vov3d.models import MODELS
+
+TINY = Clip("x3d_xs", 2, 32)
+ONE_THREAD = Machine("cpu", 1)
+linux_only = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the limit is one of Linux")
+
+
+@pytest.fixture(scope="module")
+def counted() -> Comparison:
+    """All of the field, as published, counted."""
+    return make_comparison(None)
+
+
+# ---- the field ------------------------------------------------------------------------------------------------------
+
+
+def printed(row: dict[str, object], dataset: str) -> tuple[object, ...]:
+    """A row of the golden tables as what must be in the field."""
+    found = row[dataset]
+    assert isinstance(found, dict)
+    system = " ".join(str(part) for part in (row["model"], row.get("backbone")) if part)
+    percents = tuple(None if found[key] is None else round(found[key] / 100, 4) for key in ("top1", "top5"))
+    return system, row["frames"], row["params"], row["gflops"], row["views"], row.get("pretrain"), percents
+
+
+@pytest.mark.parametrize(("table", "datasets", "num_rows"), [("T6", ("ssv1", "ssv2"), 17), ("T7", ("k400",), 12)])
+def test_the_field_is_the_papers(golden: Path, table: str, datasets: tuple[str, ...], num_rows: int) -> None:
+    rows = json.loads((golden / "paper_tables.json").read_text())[f"table{table[1]}"]["rows"]
+    assert len(rows) == num_rows
+    for dataset in datasets:
+        ours = [
+            (
+                *(row.system, row.frames, row.params_millions, row.gflops, row.views, row.pretrained),
+                (accuracy.top1, accuracy.top5),
+            )
+            for row in FIELD
+            if row.source == table
+            for accuracy in [row.accuracy.get(dataset, Accuracy(None, None))]
+        ]
+        assert ours == [printed(row, dataset) for row in rows]
+
+
+def test_table_5_is_in_the_field_or_in_a_note(golden: Path) -> None:
+    table = json.loads((golden / "paper_tables.json").read_text())["table5"]["rows"]
+    seen = 0
+    for row in table:
+        for key, start in (("scratch", None), ("k400_finetune", "Kinetics")):
+            mine = [
+                one
+                for one in FIELD
+                if (one.system, one.frames, one.pretrained) == (row["model"], row["frames"], start)
+                and "ssv1" in one.accuracy
+            ]
+            assert len(mine) == 1
+            top1, top5 = row[key]["top1"], row[key]["top5"]
+            if mine[0].accuracy["ssv1"] != Accuracy(round(top1 / 100, 4), round(top5 / 100, 4)):
+                assert any(f"{top1}/{top5}" in NOTES[note] for note in mine[0].notes), (mine[0], top1)
+            seen += 1
+    assert seen == 16
+
+
+def test_every_model_of_the_field_is_in_the_catalogue_or_has_a_reason() -> None:
+    assert len(FIELD) >= 40
+    assert [row.system for row in FIELD if (row.model in MODELS) == bool(row.absent)] == []
+
+
+def test_every_contradiction_of_print_and_count_has_a_note(counted: Comparison) -> None:
+    assert len(counted.rows) == len(FIELD)
+    compared, without = 0, []
+    for row in counted.rows:
+        pairs = [
+            (row.published.params_millions, None if row.parameters is None else row.parameters / 1e6),
+            (row.published.gflops, row.gmacs),
+        ]
+        known = [(print_, count) for print_, count in pairs if print_ is not None and count is not None]
+        compared += len(known)
+        if not row.published.notes and not all(agree(*pair) for pair in known):
+            without.append((row.published.system, row.published.source, known))
+    assert compared >= 40
+    assert without == []
+
+
+def test_notes_are_used_and_exist(counted: Comparison) -> None:
+    used = {note for row in FIELD for note in row.notes}
+    assert used == set(NOTES)
+    assert all(row.notes for row in FIELD if row.source == "lit.")
+    texts = notes(counted)
+    assert [texts[number - 1] for note, number in note_numbers(counted).items() if note in NOTES] == [
+        NOTES[note] for note in note_numbers(counted) if note in NOTES
+    ]
+
+
+@pytest.mark.parametrize(
+    ("number", "count", "same"),
+    [(12.1, 12.158, True), (6.1, 6.184, True), (3.3, 3.204, True), (33, 65.4, False), (24.3, 23.86, False)],
+)
+def test_a_last_digit_may_be_cut_off(number: float, count: float, same: bool) -> None:
+    assert agree(number, count) is same
+
+
+# ---- counts ---------------------------------------------------------------------------------------------------------
+
+
+def test_each_system_is_counted_as_published(counted: Comparison) -> None:
+    by_clip = {(cost.clip.model, cost.clip.size): cost for cost in counted.costs}
+    assert len(by_clip) == len(counted.costs)
+    assert by_clip["vov3d_m", "16x256"].gmacs == pytest.approx(6.4241, abs=5e-5)
+    assert by_clip["vov3d_m", "16x256"].parameters == 3_204_286
+    assert by_clip["x3d_l", "32x256"].gmacs == pytest.approx(23.9351, abs=1e-4)
+    assert all(cost.activations and cost.activations > 1e6 for cost in counted.costs)
+    kinetics = next(r for r in counted.rows if (r.published.system, r.published.source) == ("VoV3D-M", "T7"))
+    assert kinetics.parameters == 3_667_360
+    assert kinetics.gmacs_per_video == pytest.approx(30 * 6.4241, abs=1e-2)
+
+
+def test_at_equal_input_each_network_is_counted_once() -> None:
+    found = make_comparison(["vov3d_m", "x3d_[ml]"], 8, 64)
+    assert [cost.clip for cost in found.costs] == [Clip("x3d_m", 8, 64), Clip("x3d_l", 8, 64), Clip("vov3d_m", 8, 64)]
+    assert {row.published.model for row in found.rows} == {"vov3d_m", "x3d_m", "x3d_l"}
+    frames_only = make_comparison(["vov3d_l"], 4)
+    assert [cost.clip.size for cost in frames_only.costs] == ["4x256", "4x224"]
+    assert "4 frames, own crop" in cost_table(frames_only).title
+
+
+def test_a_model_of_no_row_can_be_compared() -> None:
+    assert "vov3d_s" not in {row.model for row in FIELD}
+    found = make_comparison(["vov3d_s"])
+    assert [cost.clip.size for cost in found.costs] == ["16x224"]
+    assert section_tables(found) == []
+    assert "vov3d_s" in markdown(found)
+
+
+def test_a_network_that_does_not_take_the_clip_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> float:
+        raise ArgumentError("x3d_s takes no clips today")
+
+    monkeypatch.setattr(costs, "count_gmacs", refuse)
+    found = compare(["x3d_s"], frames=5, rounds=1)
+    assert (found.costs[0].gmacs, found.costs[0].measured) == (None, None)
+    assert "- x3d_s at 5x160: x3d_s takes no clips today" in markdown(found)
+
+
+def test_a_system_that_is_not_built_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    row = Published(
+        "Ghost", "ghost", 8, 224, 400, 1.0, 2.0, 30, None, {"k400": Accuracy(0.5, 0.7)}, "T7", absent="Gone."
+    )
+    monkeypatch.setattr(comparison, "FIELD", (row,))
+    found = make_comparison(None)
+    assert found.costs == ()
+    assert notes(found) == ["Gone."]
+    assert section_tables(found)[0].rows == (("Ghost", "8x224", "-", "1", "2 x30", "50.0/70.0", "T7 1"),)
+
+
+# ---- measurements ---------------------------------------------------------------------------------------------------
+
+
+def test_networks_take_turns() -> None:
+    seen: list[tuple[int, int]] = []
+    found = measure({TINY: 15, replace(TINY, frames=4): 3000}, ONE_THREAD, 2, lambda *done: seen.append(done))
+    assert seen == [(0, 4), (1, 4), (2, 4), (3, 4)]
+    for one in found.values():
+        assert (one.num_runs, one.failure) == (2, "")
+        assert one.latency_ms and one.fastest_ms and one.slowest_ms
+        assert 0 < one.fastest_ms <= one.latency_ms <= one.slowest_ms
+    assert multiprocessing.active_children() == []
+
+
+@linux_only
+def test_peak_memory_holds_the_weights_and_the_largest_maps() -> None:
+    small, large = Clip("vov3d_s", 1, 32), Clip("vov3d_s", 16, 224)
+    found = measure({small: 4, large: 4}, ONE_THREAD, 1)
+    grown = (found[large].peak_mib or 0) - (found[small].peak_mib or 0)
+    stem_mib = 16 * 16 * 112 * 112 * 4 / 2**20
+    assert stem_mib < grown < 40 * stem_mib
+
+
+@linux_only
+def test_a_network_that_does_not_fit_is_reported_and_the_rest_go_on() -> None:
+    large = Clip("x3d_xs", 64, 256)
+    found = measure({large: 15, TINY: 15}, Machine("cpu", 1, memory_gib=0.2), 2)
+    assert found[large] == Measurement(failure="does not fit: it needs more memory than there is")
+    assert found[TINY].num_runs == 2
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals")
+def test_a_network_whose_process_is_killed_is_reported_and_the_rest_go_on() -> None:
+    other = replace(TINY, frames=3)
+
+    def kill(done: int, _total: int) -> None:
+        if done == 2:  # the second round begins, the first network waits for its turn
+            first = min(multiprocessing.active_children(), key=lambda process: process.name)
+            assert first.pid is not None
+            first.kill()
+            first.join()
+
+    found = measure({TINY: 15, other: 15}, ONE_THREAD, 3, kill)
+    assert "its process was killed" in found[TINY].failure
+    assert found[TINY].num_runs == 1
+    assert (found[other].num_runs, found[other].failure) == (3, "")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals")
+def test_a_kill_in_the_middle_leaves_nothing(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "vov3d", "compare", "--models", "x3d_xs", "--rounds", "1000", "--out", str(out)]
+    running = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    time.sleep(6)
+    assert running.poll() is None
+    running.send_signal(signal.SIGKILL)
+    running.wait()
+    assert not out.exists()
+
+
+# ---- files and the command ------------------------------------------------------------------------------------------
+
+
+def test_everything_is_written_and_read_again(tmp_path: Path) -> None:
+    found = compare(["x3d_xs"], frames=2, crop=32, rounds=1, threads=1, out=tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["compare-k400.svg", "compare.json", "compare.md"]
+    again = read_comparison(tmp_path / "compare.json")
+    assert again == found
+    assert again.made_on is not None and again.made_on.rounds == 1
+    page = (tmp_path / "compare.md").read_text()
+    assert again.made_on.processor in page
+    assert "](compare-k400.svg)" in page
+    picture = ElementTree.fromstring((tmp_path / "compare-k400.svg").read_bytes())
+    assert len(picture.findall(".//{http://www.w3.org/2000/svg}circle")) == 2 + 4  # the legend has four
+    reused = compare(["x3d_xs"], frames=2, crop=32, measured=tmp_path / "compare.json")
+    assert reused == found
+    other = compare(["x3d_xs"], frames=3, crop=32, measured=tmp_path / "compare.json")
+    assert other.costs[0].measured is None
+
+
+def test_accuracy_measured_here_is_a_row_of_its_own(run: Path, tmp_path: Path) -> None:
+    metrics = {
+        "checkpoint": str(run / "last.safetensors"),
+        **{"data": "somewhere/videos", "split": "val", "num_videos": 6, "num_classes": 3, "top1": 0.5, "top5": 1.0},
+        **{"num_clips": 2, "num_crops": 3, "crop": 32, "frame_order": "given", "multi_label": False, "labels": []},
+    }
+    file = tmp_path / "metrics.json"
+    file.write_text(json.dumps(metrics))
+    found = compare(["x3d_m"], rounds=0, results=[file, tmp_path])
+    mine = found.rows[-1]
+    assert (mine.published.model, mine.published.frames, mine.published.views) == ("vov3d_m", 4, 6)
+    assert mine.published.accuracy == {"videos val": Accuracy(0.5, 1.0)}
+    assert mine.parameters == 3_204_286 - 171 * 2049
+    section = section_tables(found)[-1]
+    assert section.title == "videos val"
+    assert section.rows[0] == ("vov3d_m", "4x32", "-", "(2.9)", "(0.0) x6", "50.0/100.0", "here")
+    for change, message in (
+        ({"frame_order": "shuffled"}, "is a control, its frames are shuffled"),
+        ({"multi_label": True}, "several labels a video"),
+        ({"top1": "high"}, "is not a metrics.json"),
+        ({"checkpoint": "gone.safetensors"}, "nothing says which model it is of"),
+    ):
+        file.write_text(json.dumps({**metrics, **change}))
+        with pytest.raises(DataError, match=message):
+            compare(["x3d_m"], rounds=0, results=[file])
+
+
+def test_measurements_of_another_comparison_are_taken_by_clip(counted: Comparison) -> None:
+    measured = Measurement.of([30.0, 10.0, 20.0], 5.0)
+    earlier = replace(counted, costs=tuple(replace(one, measured=measured) for one in counted.costs[:1]))
+    found = with_measurements(counted, earlier)
+    assert [cost.measured for cost in found.costs] == [measured, *[None] * (len(counted.costs) - 1)]
+    row = next(row for row in cost_table(found).rows if row[-2] == "20")
+    assert row[0] == counted.costs[0].clip.model
+    assert row[-3:] == ("5", "20", "10-30")
+
+
+def test_the_terminal_table_fits_100_columns(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
+    assert main(["compare", "--no-measure", "--models", "vov3d*", "x3d*", "tsm*", "slowfast*"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 100
+    rows = [line for line in lines if line.startswith("VoV3D-M  ")]
+    assert len(rows) == 5  # four of Tables 5 and 6, one of Table 7; none is folded
+    assert any("49.0/78.2" in line and "63.6/88.6" in line and "T6" in line for line in rows)
+
+
+@pytest.mark.parametrize("form", ["--json", "--markdown"])
+def test_other_forms(capsys: pytest.CaptureFixture[str], form: str) -> None:
+    assert main(["compare", "--no-measure", "--models", "x3d_xs", form]) == 0
+    text = capsys.readouterr().out
+    if form == "--json":
+        assert json.loads(text)["costs"][0]["clip"] == {"model": "x3d_xs", "frames": 4, "crop": 160}
+    else:
+        assert "| x3d_xs | 4x160 | 3.79 | 0.61 | 30 |" in text
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--models", "x3dm"], "unknown model 'x3dm'; did you mean 'x3d_m'"),
+        (["--models"], "expected at least one argument"),
+        (["--frames", "0"], "'0' is not a whole number of at least 1"),
+        (["--crop", "16"], "'16' is not a whole number of at least 32"),
+        (["--device", "abacus", "--models", "x3d_xs"], "device 'abacus' cannot be used here"),
+        (["--results", "nowhere.json"], "'nowhere.json' does not exist"),
+        (["--measured", "pyproject.toml"], "is not a compare.json"),
+    ],
+)
+def test_bad_arguments_are_one_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, words: list[str], message: str
+) -> None:
+    monkeypatch.chdir(Path(__file__).parents[1])
+    assert main(["compare", *words]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+
+
+def test_bad_arguments_from_python() -> None:
+    for arguments in ({"frames": 0}, {"crop": 31}, {"threads": 0}, {"memory_gib": 0.0}, {"device": "abacus"}):
+        with pytest.raises(ArgumentError):
+            compare(["x3d_xs"], **arguments)  # type: ignore[arg-type]
+    assert set(DATASETS) == {"ssv1", "ssv2", "k400", "k600"}
+    assert torch.get_num_threads() == 1
