@@ -29,7 +29,7 @@ def test_counts(build: Callable[[], R2Plus1DNet], parameters: int, num_frames: i
 @pytest.mark.parametrize(("in_channels", "out_channels"), [(64, 64), (64, 128), (256, 256), (256, 512)])
 def test_both_factors_have_the_parameters_of_the_one(in_channels: int, out_channels: int) -> None:
     mid_channels = ruled_mid_channels(in_channels, out_channels)
-    unit = Conv2Plus1D(in_channels, mid_channels, out_channels, norm_eps=1e-3)
+    unit = Conv2Plus1D(in_channels, mid_channels, out_channels)
     factors = unit.spatial.weight.numel() + unit.temporal.weight.numel()
     dense = 27 * in_channels * out_channels
     assert dense - (9 * in_channels + 3 * out_channels) < factors <= dense
@@ -37,7 +37,7 @@ def test_both_factors_have_the_parameters_of_the_one(in_channels: int, out_chann
 
 def test_the_factors_are_not_one_linear_map() -> None:
     torch.manual_seed(0)
-    unit = Conv2Plus1D(4, 9, 4, norm_eps=1e-3).eval()
+    unit = Conv2Plus1D(4, 9, 4).eval()
     clips = torch.randn(1, 4, 3, 6, 6)
     with torch.no_grad():
         assert not torch.allclose(unit(-clips), -unit(clips), atol=1e-3)

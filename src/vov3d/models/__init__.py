@@ -2,8 +2,10 @@
 
 from vov3d.models.catalogue import MODELS, create_model, list_models, recognise
 from vov3d.models.clip_classifier import ClipClassifier
+from vov3d.models.i3d import I3D, i3d
 from vov3d.models.loading import load_weights, our_tensors
 from vov3d.models.published import published_name, published_names
+from vov3d.models.r2plus1d import R2Plus1DNet, r2plus1d_18, r2plus1d_34
 from vov3d.models.resnet import ResNet
 from vov3d.models.tsm import TSM, tsm_r50, tsm_r101
 from vov3d.models.tsn import TSN, tsn_r50
@@ -11,20 +13,25 @@ from vov3d.models.vov3d import TOSA, VoV3D, vov3d_l, vov3d_m, vov3d_s
 from vov3d.models.x3d import X3D, x3d_l, x3d_m, x3d_s, x3d_xs
 
 __all__ = [
+    "I3D",
     "MODELS",
     "TOSA",
     "TSM",
     "TSN",
     "X3D",
     "ClipClassifier",
+    "R2Plus1DNet",
     "ResNet",
     "VoV3D",
     "create_model",
+    "i3d",
     "list_models",
     "load_weights",
     "our_tensors",
     "published_name",
     "published_names",
+    "r2plus1d_18",
+    "r2plus1d_34",
     "recognise",
     "tsm_r50",
     "tsm_r101",

@@ -14,8 +14,10 @@ from vov3d.checkpoint import Checkpoint, read_checkpoint
 from vov3d.errors import ArgumentError, CheckpointError, unknown_name
 from vov3d.layers import Operator
 from vov3d.models.clip_classifier import ClipClassifier
+from vov3d.models.i3d import i3d
 from vov3d.models.loading import PUBLISHED_CLASSIFIER, load_weights, num_classes_of
 from vov3d.models.published import published_names
+from vov3d.models.r2plus1d import r2plus1d_18, r2plus1d_34
 from vov3d.models.tsm import tsm_r50, tsm_r101
 from vov3d.models.tsn import tsn_r50
 from vov3d.models.vov3d import vov3d_l, vov3d_m, vov3d_s
@@ -32,6 +34,9 @@ MODELS: Mapping[str, Callable[..., ClipClassifier]] = {
     "tsn_r50": tsn_r50,
     "tsm_r50": tsm_r50,
     "tsm_r101": tsm_r101,
+    "i3d": i3d,
+    "r2plus1d_18": r2plus1d_18,
+    "r2plus1d_34": r2plus1d_34,
 }
 
 

@@ -25,11 +25,11 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from vov3d.layers import BatchNorm, PoolHead, Residual, conv3d
+from vov3d.layers import BatchNorm, PoolHead, SpatialConv3d, TemporalConv3d
 from vov3d.models.clip_classifier import ClipClassifier
+from vov3d.models.resnet import BasicBranch, Branch, Place, resnet_stages
 
 STEM_MID_CHANNELS = 45  # as published; the rule would give 83
-STAGE_CHANNELS = (64, 128, 256, 512)
 
 
 def ruled_mid_channels(in_channels: int, out_channels: int) -> int:
@@ -52,7 +52,6 @@ class Conv2Plus1D(nn.Module):
         kernel_size: k, in pixels.
         stride: spatial stride in pixels.
         temporal_stride: temporal stride in frames.
-        norm_eps: what norms add to the variance.
 
     Source: Section 3.5, Figure 2 (b).
     """
@@ -66,45 +65,36 @@ class Conv2Plus1D(nn.Module):
         *,
         stride: int = 1,
         temporal_stride: int = 1,
-        norm_eps: float,
     ) -> None:
         super().__init__()
-        self.spatial = conv3d(in_channels, mid_channels, (1, kernel_size), stride=stride)
-        self.mid_norm = BatchNorm(mid_channels, eps=norm_eps)
+        self.spatial = SpatialConv3d(in_channels, mid_channels, kernel_size, stride=stride)
+        self.mid_norm = BatchNorm(mid_channels)
         self.relu = nn.ReLU(inplace=True)
-        self.temporal = conv3d(mid_channels, out_channels, (3, 1), temporal_stride=temporal_stride)
-        self.norm = BatchNorm(out_channels, eps=norm_eps)
+        self.temporal = TemporalConv3d(mid_channels, out_channels, 3, stride=temporal_stride)
+        self.norm = BatchNorm(out_channels)
 
     def forward(self, clips: Tensor) -> Tensor:  # noqa: D102
         mixed: Tensor = self.norm(self.temporal(self.relu(self.mid_norm(self.spatial(clips)))))
         return mixed
 
 
-def residual_block(
-    in_channels: int, out_channels: int, *, stride: int, one_mid_width: bool, norm_eps: float
-) -> Residual:
-    """Return two (2+1)D convolutions and the sum around them.
-
-    Shape: ``[N, C_in, T, H, W] -> [N, C_out, ceil(T/stride), ceil(H/stride), ceil(W/stride)]``
+def factorised_branch(*, one_mid_width: bool) -> Branch:
+    """Return what makes the branch of a block: two (2+1)D convolutions, the first one with the block's strides.
 
     Args:
-        in_channels: channels of the input.
-        out_channels: channels of the output.
-        stride: of the first convolution, in frames and pixels alike.
         one_mid_width: whether M of the first convolution serves the second one too.
-        norm_eps: what norms add to the variance.
     """
-    first_mid = ruled_mid_channels(in_channels, out_channels)
-    second_mid = first_mid if one_mid_width else ruled_mid_channels(out_channels, out_channels)
-    branch = nn.Sequential(
-        Conv2Plus1D(in_channels, first_mid, out_channels, stride=stride, temporal_stride=stride, norm_eps=norm_eps),
-        nn.ReLU(inplace=True),
-        Conv2Plus1D(out_channels, second_mid, out_channels, norm_eps=norm_eps),
-    )
-    if stride == 1 and in_channels == out_channels:
-        return Residual(branch, nn.Identity())
-    projection = conv3d(in_channels, out_channels, (1, 1), stride=stride, temporal_stride=stride)
-    return Residual(branch, nn.Sequential(projection, BatchNorm(out_channels, eps=norm_eps)))
+
+    def branch(place: Place) -> BasicBranch:
+        channels, strides = place.out_channels, {"stride": place.stride, "temporal_stride": place.temporal_stride}
+        first_mid = ruled_mid_channels(place.in_channels, channels)
+        second_mid = first_mid if one_mid_width else ruled_mid_channels(channels, channels)
+        return BasicBranch(
+            Conv2Plus1D(place.in_channels, first_mid, channels, **strides),
+            Conv2Plus1D(channels, second_mid, channels),
+        )
+
+    return branch
 
 
 class R2Plus1DNet(ClipClassifier):
@@ -115,7 +105,7 @@ class R2Plus1DNet(ClipClassifier):
     Args:
         depths: blocks in each of the four stages.
         one_mid_width: whether M of a block's first convolution serves its second one too.
-        norm_eps: what norms add to the variance.
+        norm_eps: what each norm adds to the variance.
         num_classes: K; 0 for features in place of logits.
         dropout: probability of dropping a feature before the classifier.
 
@@ -131,23 +121,13 @@ class R2Plus1DNet(ClipClassifier):
         num_classes: int = 400,
         dropout: float = 0.5,
     ) -> None:
-        channels = STAGE_CHANNELS[0]
-        stem = nn.Sequential(
-            Conv2Plus1D(3, STEM_MID_CHANNELS, channels, 7, stride=2, norm_eps=norm_eps), nn.ReLU(inplace=True)
-        )
-        stages = nn.Sequential()
-        for index, (out_channels, depth) in enumerate(zip(STAGE_CHANNELS, depths, strict=True)):
-            stage = nn.Sequential()
-            for block in range(depth):
-                stride = 2 if index > 0 and block == 0 else 1
-                stage.append(
-                    residual_block(
-                        channels, out_channels, stride=stride, one_mid_width=one_mid_width, norm_eps=norm_eps
-                    )
-                )
-                channels = out_channels
-            stages.append(stage)
-        super().__init__(stem, stages, PoolHead(channels, num_classes, dropout=dropout))
+        stem = nn.Sequential(Conv2Plus1D(3, STEM_MID_CHANNELS, 64, 7, stride=2), nn.ReLU(inplace=True))
+        branch = factorised_branch(one_mid_width=one_mid_width)
+        stages = resnet_stages(depths, branch, expansion=1, temporal_strides=(1, 2, 2, 2))
+        super().__init__(stem, stages, PoolHead(512, num_classes, dropout=dropout))
+        for module in self.modules():
+            if isinstance(module, BatchNorm):
+                module.eps = norm_eps
 
 
 def r2plus1d_18(num_classes: int = 400, dropout: float = 0.5) -> R2Plus1DNet:
