@@ -13,6 +13,16 @@ import torch
 from vov3d.checkpoint import Checkpoint, read_checkpoint
 from vov3d.errors import ArgumentError, CheckpointError, unknown_name
 from vov3d.layers import Operator
+from vov3d.models.ablations import (
+    vov3d_l_dw_bottleneck,
+    vov3d_m_2020,
+    vov3d_m_bottleneck,
+    vov3d_m_d1plus2d,
+    vov3d_m_dw_bottleneck,
+    vov3d_m_r2plus1d,
+    x3d_l_d2plus1d,
+    x3d_m_d2plus1d,
+)
 from vov3d.models.clip_classifier import ClipClassifier
 from vov3d.models.i3d import i3d
 from vov3d.models.loading import PUBLISHED_CLASSIFIER, load_weights, num_classes_of
@@ -31,6 +41,14 @@ MODELS: Mapping[str, Callable[..., ClipClassifier]] = {
     "x3d_l": x3d_l,
     "x3d_s": x3d_s,
     "x3d_xs": x3d_xs,
+    "vov3d_m_bottleneck": vov3d_m_bottleneck,
+    "vov3d_m_r2plus1d": vov3d_m_r2plus1d,
+    "vov3d_m_dw_bottleneck": vov3d_m_dw_bottleneck,
+    "vov3d_m_d1plus2d": vov3d_m_d1plus2d,
+    "vov3d_l_dw_bottleneck": vov3d_l_dw_bottleneck,
+    "x3d_m_d2plus1d": x3d_m_d2plus1d,
+    "x3d_l_d2plus1d": x3d_l_d2plus1d,
+    "vov3d_m_2020": vov3d_m_2020,
     "tsn_r50": tsn_r50,
     "tsm_r50": tsm_r50,
     "tsm_r101": tsm_r101,
