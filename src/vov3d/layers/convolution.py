@@ -10,9 +10,13 @@ the published networks, and each class gives what ``nn.Conv3d`` with the same pa
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+Pad = Callable[[Tensor, int, int], tuple[Tensor, tuple[int, int]]]
 
 
 def frames_as_images(clips: Tensor) -> Tensor:
@@ -31,6 +35,30 @@ def every(clips: Tensor, step: int, first: int = 0) -> Tensor:
     return clips[:, :, first::step].contiguous(memory_format=torch.channels_last_3d)
 
 
+def pad_evenly(images: Tensor, kernel_size: int, _stride: int) -> tuple[Tensor, tuple[int, int]]:
+    """Return the images and what a 2D convolution is to pad on either side of rows and columns: k // 2, as torch does.
+
+    A kernel of 1 sees no padding. oneDNN's weight gradient is 10 times slower if it pads images of 2 pixels, so these
+    are padded here.
+    """
+    padding = kernel_size // 2
+    if padding and min(images.shape[2:]) <= 2:
+        return F.pad(images, (padding,) * 4), (0, 0)
+    return images, (padding, padding)
+
+
+def pad_as_tensorflow(images: Tensor, kernel_size: int, stride: int) -> tuple[Tensor, tuple[int, int]]:
+    """Return what `pad_evenly` does, in TensorFlow's "same" arithmetic.
+
+    That differs in a strided convolution on an even number of pixels: what is padded is just what the last window
+    lacks, and of an odd number of pixels the last side gets one more.
+    """
+    rows, columns = (max(kernel_size - (size - 1) % stride - 1, 0) for size in images.shape[2:])
+    if stride == 1 or rows % 2 == columns % 2 == 0:
+        return images, (rows // 2, columns // 2)
+    return F.pad(images, (columns // 2, columns - columns // 2, rows // 2, rows - rows // 2)), (0, 0)
+
+
 class SpatialConv3d(nn.Conv3d):
     """A convolution of kernel 1 x k x k: pointwise for k = 1, one 2D convolution over all frames.
 
@@ -44,6 +72,7 @@ class SpatialConv3d(nn.Conv3d):
         temporal_stride: frames from one that is seen to the next.
         groups: ``in_channels`` for a depthwise convolution.
         bias: whether to add a bias.
+        pad: where pixels are padded.
     """
 
     def __init__(
@@ -56,6 +85,7 @@ class SpatialConv3d(nn.Conv3d):
         temporal_stride: int = 1,
         groups: int = 1,
         bias: bool = False,
+        pad: Pad = pad_evenly,
     ) -> None:
         super().__init__(
             in_channels,
@@ -66,13 +96,12 @@ class SpatialConv3d(nn.Conv3d):
             groups=groups,
             bias=bias,
         )
+        self.pad = pad
 
     def forward(self, clips: Tensor) -> Tensor:  # noqa: D102
         temporal_stride, stride, _ = self.stride
         clips = every(clips, temporal_stride) if temporal_stride > 1 else clips
-        images, padding = frames_as_images(clips), self.kernel_size[1] // 2
-        if padding and min(images.shape[2:]) <= 2:  # oneDNN's weight gradient is 10 times slower if it pads such images
-            images, padding = F.pad(images, (padding,) * 4), 0
+        images, padding = self.pad(frames_as_images(clips), self.kernel_size[1], stride)
         if stride > 1 and self.kernel_size[1] == 1 and self.in_channels < 8:  # oneDNN's backward pass then corrupts
             images, stride = images[..., ::stride, ::stride], 1  # the heap (torch 2.13)
         images = F.conv2d(images, self.weight.squeeze(2), self.bias, stride, padding, groups=self.groups)
@@ -190,48 +219,72 @@ def conv3d(
 
 
 class DepthwiseConv3d(nn.Conv3d):
-    """A depthwise convolution of kernel 3 x 3 x 3: three spatial ones, shifted in time and summed.
+    """A depthwise convolution of kernel t x k x k: t spatial ones, shifted in time and summed.
 
     Shape: ``[N, C, T, H, W] -> [N, C, ceil(T/temporal_stride), ceil(H/stride), ceil(W/stride)]``
 
     Args:
         channels: channels of the input and of the output.
         stride: spatial stride in pixels.
+        kernel_size: t and k, odd, in frames and pixels.
         temporal_stride: temporal stride in frames.
+        pad: where pixels are padded.
     """
 
-    def __init__(self, channels: int, stride: int = 1, *, temporal_stride: int = 1) -> None:
+    def __init__(
+        self,
+        channels: int,
+        stride: int = 1,
+        *,
+        kernel_size: tuple[int, int] = (3, 3),
+        temporal_stride: int = 1,
+        pad: Pad = pad_evenly,
+    ) -> None:
+        frames, pixels = kernel_size
         super().__init__(
             channels,
             channels,
-            kernel_size=3,
+            kernel_size=(frames, pixels, pixels),
             stride=(temporal_stride, stride, stride),
-            padding=1,
+            padding=(frames // 2, pixels // 2, pixels // 2),
             groups=channels,
             bias=False,
         )
+        self.pad = pad
 
     def forward(self, clips: Tensor) -> Tensor:  # noqa: D102
         if self.stride[0] > 1:
             return self._strided(clips)
-        past, present, future = (self._spatial(clips, tap) for tap in self.weight.unbind(2))
-        present[:, :, 1:] += past[:, :, :-1]
-        present[:, :, :-1] += future[:, :, 1:]
-        return present
+        return shifted_sum(self.taps(clips), self.kernel_size[0] // 2)
+
+    def taps(self, clips: Tensor) -> list[Tensor]:
+        """Return what each of the t spatial kernels gives on every frame, the earliest of the kernel first."""
+        return [self._spatial(clips, tap) for tap in self.weight.unbind(2)]
 
     def _strided(self, clips: Tensor) -> Tensor:
-        """Give each tap only the frames that it sees: output t those at step * t - 1, step * t and step * t + 1."""
-        step = self.stride[0]
-        past, present, future = self.weight.unbind(2)
-        summed = self._spatial(every(clips, step), present)
-        before = every(clips[:, :, :-1], step, step - 1)
-        after = every(clips, step, 1)
-        if before.shape[2]:
-            summed[:, :, 1:] += self._spatial(before, past)
-        if after.shape[2]:
-            summed[:, :, : after.shape[2]] += self._spatial(after, future)
+        """Give each tap only the frames that it sees: output t of step s those at s * t + its offset."""
+        step, now = self.stride[0], self.kernel_size[0] // 2
+        taps = self.weight.unbind(2)
+        summed = self._spatial(every(clips, step), taps[now])
+        for offset in (index - now for index in range(len(taps)) if index != now):
+            first = max(-(offset // step), 0)  # output that sees a frame of the clip, not padding
+            seen = every(clips[:, :, : max(clips.shape[2] + min(offset, 0), 0)], step, step * first + offset)
+            if seen.shape[2]:
+                summed[:, :, first : first + seen.shape[2]] += self._spatial(seen, taps[now + offset])
         return summed
 
     def _spatial(self, clips: Tensor, tap: Tensor) -> Tensor:
-        images = F.conv2d(frames_as_images(clips), tap, None, stride=self.stride[1:], padding=1, groups=self.groups)
+        images, padding = self.pad(frames_as_images(clips), self.kernel_size[1], self.stride[1])
+        images = F.conv2d(images, tap, None, stride=self.stride[1:], padding=padding, groups=self.groups)
         return images_as_frames(images, clips.shape[2])
+
+
+def shifted_sum(taps: Sequence[Tensor], present: int) -> Tensor:
+    """Return the sum over taps in which output t has frame t + i - present of tap i; the present tap is added to."""
+    summed = taps[present]
+    for offset, tap in enumerate(taps, start=-present):
+        if offset < 0:
+            summed[:, :, -offset:] += tap[:, :, :offset]
+        elif offset > 0:
+            summed[:, :, :-offset] += tap[:, :, offset:]
+    return summed
