@@ -5,7 +5,7 @@ from vov3d.layers.convolution import DenseConv3d, DepthwiseConv3d, SpatialConv3d
 from vov3d.layers.head import ClipHead
 from vov3d.layers.initialisation import initialise
 from vov3d.layers.norm import BatchNorm, ConvNorm
-from vov3d.layers.operators import Conv3x3x3, D1Plus2D, D2Plus1D, Operator, R2Plus1D
+from vov3d.layers.operators import OPERATORS, Conv3x3x3, D1Plus2D, D2Plus1D, Operator, R2Plus1D
 from vov3d.layers.pool_head import Head, PoolHead
 from vov3d.layers.pooling import SpatialMaxPool
 from vov3d.layers.squeeze_excitation import SqueezeExcitation, squeezed_channels
@@ -14,6 +14,7 @@ from vov3d.layers.stochastic_depth import StochasticDepth, depth_probabilities
 from vov3d.layers.temporal_shift import TemporalShift
 
 __all__ = [
+    "OPERATORS",
     "BatchNorm",
     "Bottleneck",
     "ClipHead",

@@ -17,11 +17,11 @@ row       operator          kernels                     multiply-adds per output
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from torch import Tensor, nn
 
-from vov3d.layers.convolution import DenseConv3d, SpatialConv3d, TemporalConv3d
+from vov3d.layers.convolution import DenseConv3d, DepthwiseConv3d, SpatialConv3d, TemporalConv3d
 
 Operator = Callable[[int, int], nn.Module]
 
@@ -100,3 +100,13 @@ class Conv3x3x3(DenseConv3d):
 
     def __init__(self, channels: int, stride: int) -> None:
         super().__init__(channels, channels, (3, 3), stride=stride)
+
+
+OPERATORS: Mapping[str, Operator] = {
+    "bottleneck": Conv3x3x3,
+    "r2plus1d": R2Plus1D,
+    "dw_bottleneck": DepthwiseConv3d,
+    "d1plus2d": D1Plus2D,
+    "d2plus1d": D2Plus1D,
+}
+"""The operators by the names of Table 1, rows (a) to (e): what ``model.operator`` of a recipe chooses from."""

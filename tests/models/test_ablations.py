@@ -1,0 +1,148 @@
+"""The paper's own variants against its Tables 1, 3 and 4, and what those print that no network of theirs has."""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from vov3d.layers import OPERATORS, SqueezeExcitation
+from vov3d.models import ClipClassifier, VoV3D, create_model
+from vov3d.models.counting import count_gmacs, count_parameters
+
+# row of Table 4 (or none): name, operator, its key among the independent counts
+ROWS: dict[str, tuple[str, str | None, str]] = {
+    "a": ("vov3d_m_bottleneck", None, "T4a T-OSA bottleneck (SE as in e)"),
+    "b": ("vov3d_m_r2plus1d", None, "T4b T-OSA R(2+1)D mid=C (SE)"),
+    "c": ("vov3d_m_dw_bottleneck", None, "T4c T-OSA dw 3x3x3"),
+    "d": ("vov3d_m_d1plus2d", None, "T4d T-OSA D(1+2)D"),
+    "e": ("vov3d_m", None, "T4e T-OSA D(2+1)D"),
+    "f": ("x3d_m", None, "X3D-M 174"),
+    "g": ("x3d_m_d2plus1d", None, "X3D-M w/ D(2+1)D"),
+    "g, other order": ("x3d_m", "d1plus2d", "X3D-M w/ D(1+2)D"),
+    "L, T-OSA": ("vov3d_l_dw_bottleneck", None, "T-OSA L dw 3x3x3"),
+    "L, D(2+1)D": ("x3d_l_d2plus1d", None, "X3D-L w/ D(2+1)D"),
+    "2020": ("vov3d_m_2020", None, "Dec-2020 VoV3D-M (n=4, inner 48, depth 1/1/2/2) 174"),
+    "2020 a": ("vov3d_m_2020", "bottleneck", "T4a with Dec-2020 M config"),
+    "2020 b": ("vov3d_m_2020", "r2plus1d", "T4b with Dec-2020 M config"),
+}
+
+
+def built(row: str) -> ClipClassifier:
+    name, operator, _ = ROWS[row]
+    with torch.device("meta"):
+        return create_model(name, num_classes=174, operator=OPERATORS[operator] if operator else None)
+
+
+@functools.cache
+def counts(row: str) -> tuple[int, float]:
+    """Parameters and GMACs at 16x256x256."""
+    model = built(row)
+    return count_parameters(model), count_gmacs(model, 16, 256)
+
+
+def printed(golden: Path, row: str) -> tuple[float, float]:
+    """Millions of parameters and GFLOPs of a row of Table 4."""
+    rows = json.loads((golden / "paper_tables.json").read_text())["table4"]["rows"]
+    (found,) = (one for one in rows if one["id"] == row)
+    return found["params"], found["gflops"]
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_counts_are_those_of_an_independent_counter(row: str, golden: Path) -> None:
+    counted = json.loads((golden / "paper_tables.json").read_text())["recomputed"]["rows"]
+    (expected,) = (one for one in counted if one["name"] == ROWS[row][2])
+    parameters, gmacs = counts(row)
+    assert parameters == expected["params"]
+    assert gmacs == pytest.approx(expected["gmac_16x256"], abs=6e-5)
+
+
+@pytest.mark.parametrize("row", ["c", "d", "e", "f", "g"])
+def test_what_table_4_prints_is_what_is_built(row: str, golden: Path) -> None:
+    """To the last digit, which is sometimes rounded and sometimes cut; row (g) to two digits of the last."""
+    millions, gflops = printed(golden, row)
+    parameters, gmacs = counts(row)
+    assert parameters / 1e6 == pytest.approx(millions, abs=0.1)
+    assert gmacs == pytest.approx(gflops, abs=0.1 if row != "g" else 0.11)
+
+
+@pytest.mark.parametrize(("row", "older"), [("a", "2020 a"), ("b", "2020 b")])
+def test_rows_a_and_b_print_the_multiply_adds_of_the_older_network(row: str, older: str, golden: Path) -> None:
+    """docs/faithfulness.md #15: parameters of the final one, without squeeze-and-excitation in row (a)."""
+    millions, gflops = printed(golden, row)
+    parameters, gmacs = counts(row)
+    if row == "a":
+        gates = [module for module in built(row).modules() if isinstance(module, SqueezeExcitation)]
+        parameters -= sum(map(count_parameters, gates))
+        assert parameters == 42_932_926
+    assert parameters / 1e6 == pytest.approx(millions, abs=0.05)
+    assert gmacs > 1.15 * gflops
+    older_parameters, older_gmacs = counts(older)
+    assert older_gmacs == pytest.approx(gflops, abs=0.1)
+    assert older_parameters / 1e6 > millions + 0.5
+
+
+def test_a_name_and_an_operator_are_one_network() -> None:
+    for name, base, operator in (
+        ("vov3d_m_bottleneck", "vov3d_m", "bottleneck"),
+        ("vov3d_m_r2plus1d", "vov3d_m", "r2plus1d"),
+        ("vov3d_m_dw_bottleneck", "vov3d_m", "dw_bottleneck"),
+        ("vov3d_m_d1plus2d", "vov3d_m", "d1plus2d"),
+        ("vov3d_l_dw_bottleneck", "vov3d_l", "dw_bottleneck"),
+        ("x3d_m_d2plus1d", "x3d_m", "d2plus1d"),
+        ("x3d_l_d2plus1d", "x3d_l", "d2plus1d"),
+    ):
+        with torch.device("meta"):
+            named, chosen = create_model(name), create_model(base, operator=OPERATORS[operator])
+        assert str(named) == str(chosen)
+        with pytest.raises(ValueError, match=f"{name} has no operator to choose"):
+            create_model(name, operator=OPERATORS[operator])
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("row", range(5))
+def test_formulas_of_table_1(row: int, stride: int, golden: Path) -> None:
+    """As printed, s the spatial stride and T x H x W the input, against counted parameters and multiply-adds."""
+    table = json.loads((golden / "paper_tables.json").read_text())["table1"]["rows"][row]
+    operator = list(OPERATORS.values())[row]
+    sizes = {"C": 24, "T": 6, "H": 20, "W": 12, "t": 3, "k": 3, "s": stride}
+    with torch.device("meta"):
+        layer = operator(sizes["C"], stride)
+        clips = torch.empty(1, sizes["C"], sizes["T"], sizes["H"], sizes["W"])
+        with FlopCounterMode(display=False) as counter:
+            layer(clips)
+    assert count_parameters(layer) == value(table["params"], sizes)
+    assert counter.get_total_flops() / 2 == value(table["flops"], sizes)
+
+
+def value(formula: str, sizes: dict[str, int]) -> float:
+    """The value of a formula of names, sums, products, quotients and powers."""
+    assert re.fullmatch(r"[CTHWtks\d+*/^()]+", formula)
+    result: float = eval(formula.replace("^", "**"), {"__builtins__": {}}, dict(sizes))
+    return result
+
+
+def test_both_orders_of_the_factors_are_one_network() -> None:
+    """docs/faithfulness.md #6: values and gradients, strides and borders included."""
+    torch.manual_seed(0)
+    one, other = (
+        VoV3D(16, (1, 2, 1, 1), num_units=3, operator=OPERATORS[name], num_classes=5, dropout=0.0).double()
+        for name in ("d2plus1d", "d1plus2d")
+    )
+    for parameter in one.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    other.load_state_dict(one.state_dict())
+    clips = torch.randn(2, 3, 5, 45, 61, dtype=torch.float64)
+    logits = [network(clips) for network in (one, other)]
+    assert logits[0].std() > 0.1
+    torch.testing.assert_close(logits[0], logits[1], rtol=1e-9, atol=1e-9)
+    for found in logits:
+        found.square().sum().backward()
+    gradients = {name: parameter.grad for name, parameter in one.named_parameters()}
+    for name, parameter in other.named_parameters():
+        torch.testing.assert_close(parameter.grad, gradients[name], rtol=1e-6, atol=1e-9)
