@@ -9,7 +9,19 @@ from xml.etree import ElementTree
 
 import pytest
 
-from vov3d.plots import COLOURS, STYLES, Bar, Series, bar_chart, confusion_chart, group_chart, line_chart
+from vov3d.plots import (
+    COLOURS,
+    STYLES,
+    Bar,
+    Panel,
+    Point,
+    Series,
+    bar_chart,
+    confusion_chart,
+    group_chart,
+    line_chart,
+    scatter_chart,
+)
 
 SVG = "{http://www.w3.org/2000/svg}"
 HOSTILE = "<script>alert(\"1\")</script> & 'x'\x00\x1b\udc80"
@@ -147,12 +159,59 @@ def test_a_class_without_videos_is_an_empty_row() -> None:
     assert "0" not in texts(root)
 
 
+def marks(root: ElementTree.Element) -> list[tuple[float, float]]:
+    return [(float(mark.get("cx", "nan")), float(mark.get("cy", "nan"))) for mark in root.iter(f"{SVG}circle")]
+
+
+def test_points_stand_on_a_logarithmic_axis() -> None:
+    points = [Point("a", 1, 0.5), Point("b", 10, 0.6, "orange"), Point("c", 100, 0.7, "ink", hollow=True)]
+    root = read(scatter_chart("Cost", "top-1", [Panel("GMACs", points), Panel("ms", points[:1])]))
+    inside(root)
+    (x0, y0), (x1, y1), (x2, y2), _ = marks(root)
+    assert x1 - x0 == pytest.approx(x2 - x1, abs=0.11)
+    assert y0 - y1 == pytest.approx(y1 - y2, abs=0.11) and y0 > y1
+    assert {"a", "b", "c", "GMACs", "ms", "top-1", "1", "10", "100"} <= set(texts(root))
+    assert root.findtext(f"{SVG}desc") == "a 50.0% at 1 GMACs; b 60.0% at 10 GMACs; c 70.0% at 100 GMACs"
+
+
+def test_what_is_far_below_all_others_does_not_take_their_room() -> None:
+    points = [Point(f"p{number}", number + 1, 0.45 + number / 100) for number in range(8)]
+    root = read(scatter_chart("Cost", "top-1", [Panel("GMACs", [*points, Point("far", 4, 0.18)])]))
+    inside(root)
+    assert "far (18.0%)" in texts(root)
+    assert "20%" not in texts(root)
+    *others, (_, lowest) = marks(root)
+    assert lowest > max(y for _, y in others)
+
+
+def test_names_of_points_do_not_cover_each_other() -> None:
+    points = [Point(f"network number {n}", 10 + n % 3, 0.5 + n / 300) for n in range(9)]
+    root = read(scatter_chart("Cost", "top-1", [Panel("GMACs", points)]))
+    boxes = [
+        (x, y, x + 6 * len(element.text or ""), y + 9)
+        for element in root.iter(f"{SVG}text")
+        if (element.text or "").startswith("network")
+        for x, y in [(float(element.get("x", "0")), float(element.get("y", "0")))]
+    ]
+    assert len(boxes) == 9
+    for i, one in enumerate(boxes):
+        for other in boxes[:i]:
+            assert min(one[2], other[2]) <= max(one[0], other[0]) or min(one[3], other[3]) <= max(one[1], other[1])
+
+
+def test_no_points_are_no_picture() -> None:
+    assert "no values yet" in texts(read(scatter_chart("Cost", "top-1", [Panel("GMACs", [])])))
+    partly = read(scatter_chart("Cost", "top-1", [Panel("GMACs", [Point("a", 1, 0.5)]), Panel("ms", [])]))
+    assert "not measured" in texts(partly)
+
+
 def test_names_are_escaped_everywhere() -> None:
     charts = [
         line_chart(HOSTILE, HOSTILE, [Series(HOSTILE, [(1, 1.0)])]),
         bar_chart(HOSTILE, [Bar(HOSTILE, 0.5, HOSTILE)], (HOSTILE, 0.1)),
         group_chart(HOSTILE, [HOSTILE], [(HOSTILE, [0.5])]),
         confusion_chart([HOSTILE, "b"], [[1, 1], [0, 1]]),
+        scatter_chart(HOSTILE, HOSTILE, [Panel(HOSTILE, [Point(HOSTILE, 1, 0.5)])], [Point(HOSTILE, 1, 0.5)]),
     ]
     for svg in charts:
         read(svg)

@@ -63,7 +63,8 @@ def compare(
     runner = machine(device, threads, memory_gib)
     comparison = make_comparison(models, frames, crop, results=[Path(one) for one in results])
     if earlier is not None:
-        comparison = with_measurements(comparison, earlier)
+        found = {cost.clip: cost.measured for cost in earlier.costs}
+        comparison = with_measurements(comparison, found, earlier.made_on)
     elif rounds:
         comparison = measure_comparison(comparison, runner, rounds, on_progress)
     if out is not None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import fnmatch
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
 from pydantic import TypeAdapter, ValidationError
 
-from vov3d.compare.costs import Clip, Cost, count, parameters_of
+from vov3d.compare.costs import Clip, Cost, Measurement, count, parameters_of
 from vov3d.compare.field import FIELD, Published
 from vov3d.compare.measuring import Machine, measure
 from vov3d.compare.results import read_result
@@ -82,7 +82,7 @@ class Comparison:
         """What the systems are shown, in words."""
         frames = "own frames" if self.frames is None else f"{self.frames} frames"
         crop = "own crop" if self.crop is None else f"{self.crop}x{self.crop} pixels"
-        return "own frames and crop, as published" if self.frames == self.crop is None else f"{frames}, {crop}"
+        return "own frames and crop, as published" if self.frames is self.crop is None else f"{frames}, {crop}"
 
     def clip_of(self, row: Published) -> Clip:
         """What the network of a row is shown here."""
@@ -111,16 +111,15 @@ def measure_comparison(
 ) -> Comparison:
     """Run every network that takes its clip."""
     clips = {cost.clip: 4 * cost.parameters / 2**20 for cost in comparison.costs if not cost.failure}
-    found = measure(clips, machine, rounds, on_progress)
-    costs = tuple(replace(cost, measured=found.get(cost.clip)) for cost in comparison.costs)
-    return replace(comparison, costs=costs, made_on=_this_machine(machine, rounds))
+    return with_measurements(comparison, measure(clips, machine, rounds, on_progress), _this_machine(machine, rounds))
 
 
-def with_measurements(comparison: Comparison, earlier: Comparison) -> Comparison:
-    """Take time and memory of the same networks at the same clips from an earlier comparison."""
-    found = {cost.clip: cost.measured for cost in earlier.costs}
+def with_measurements(
+    comparison: Comparison, found: Mapping[Clip, Measurement | None], made_on: MadeOn | None
+) -> Comparison:
+    """Put what was measured beside what was counted."""
     costs = tuple(replace(cost, measured=found.get(cost.clip)) for cost in comparison.costs)
-    return replace(comparison, costs=costs, made_on=earlier.made_on)
+    return replace(comparison, costs=costs, made_on=made_on)
 
 
 def check_clip(frames: int | None, crop: int | None) -> None:

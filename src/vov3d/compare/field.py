@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,7 @@ class Published:
         source: ``T5`` is Table 5 of the paper, and so on; ``lit.`` is named by the first note; ``here`` was measured.
         notes: keys of ``NOTES``.
         absent: why the model is not built here, if it is not.
+        section: the table that it stands in; empty for a network without accuracies.
     """
 
     system: str
@@ -51,18 +53,18 @@ class Published:
     source: str = ""
     notes: tuple[str, ...] = ()
     absent: str = ""
+    section: str = ""
 
 
 DATASETS = {"ssv1": "SSv1", "ssv2": "SSv2", "k400": "K400", "k600": "K600"}
 """Data set -> its short name in the tables."""
 
-SECTIONS = {
-    "Something-Something V1 and V2": ("ssv1", "ssv2"),
-    "Kinetics-400": ("k400",),
-    "Kinetics-600": ("k600",),
-}
-"""Section -> its data sets."""
+SOMETHING, KINETICS, KINETICS_600 = "Something-Something V1 and V2", "Kinetics-400", "Kinetics-600"
+VARIANTS = "The paper's own variants, on Something-Something V1"
+"""The tables of accuracies, each a ``section`` of rows."""
 
+_SECTIONS = {"ssv1": SOMETHING, "ssv2": SOMETHING, "k400": KINETICS, "k600": KINETICS_600}
+_Percents: TypeAlias = "tuple[float | None, float | None]"
 _NUM_CLASSES = {"ssv1": 174, "ssv2": 174, "k400": 400, "k600": 600}
 
 
@@ -75,13 +77,17 @@ def _row(
     of: str = "lit.",
     start: str | None = None,
     absent: str = "",
-    **percent: tuple[float | None, float | None],
+    section: str = "",
+    **percent: _Percents,
 ) -> Published:
     """A row as printed: ``clip`` is frames x crop, ``cost`` millions, GFLOPs and views, ``percent`` top-1 and top-5."""
     frames, crop = map(int, clip.split("x"))
     accuracy = {name: Accuracy(_fraction(top1), _fraction(top5)) for name, (top1, top5) in percent.items()}
-    num_classes = _NUM_CLASSES[next(iter(percent))]
-    return Published(system, model, frames, crop, num_classes, *cost, start, accuracy, of, notes, absent)
+    dataset = next(iter(percent))
+    return Published(
+        *(system, model, frames, crop, _NUM_CLASSES[dataset], *cost, start, accuracy, of, notes, absent),
+        section=section or _SECTIONS[dataset],
+    )
 
 
 def _fraction(percent: float | None) -> float | None:
@@ -262,5 +268,31 @@ _MOVINETS = (
     _row("MoViNet-A2-Base", "movinet_a2", "50x224", (None, 10, 1), "movinet", k600=(78.62, 94.17)),
 )
 
-FIELD: tuple[Published, ...] = (*_SOMETHING, *_KINETICS, *_MOVINETS)
-"""Tables 5, 6 and 7 of the paper, then what a user may choose beside them."""
+
+def _variant(
+    system: str, model: str, cost: tuple[float | None, float | None, int | None], *notes: str, of: str, top: _Percents
+) -> Published:
+    return _row(system, model, "16x256", cost, *notes, of=of, section=VARIANTS, ssv1=top)
+
+
+_VARIANTS = (
+    _variant("M, bottleneck", "vov3d_m_bottleneck", (42.9, 103.2, 6), "mixed", of="T4", top=(48.6, 76.8)),
+    _variant("M, R(2+1)D", "vov3d_m_r2plus1d", (20.9, 48.9, 6), "mixed", of="T4", top=(48.6, 77.6)),
+    _variant("M, dw-bottleneck", "vov3d_m_dw_bottleneck", (3.3, 7.0, 6), "deltas", of="T4", top=(48.0, 76.7)),
+    _variant("M, D(1+2)D", "vov3d_m_d1plus2d", (3.2, 6.5, 6), "commute", of="T4", top=(48.0, 77.2)),
+    _variant("M, D(2+1)D", "vov3d_m", (3.2, 6.4, 6), "commute", of="T4", top=(49.0, 78.2)),
+    _variant("X3D-M", "x3d_m", (3.3, 6.1, 6), of="T4", top=(46.4, 75.3)),
+    _variant("X3D-M, D(2+1)D", "x3d_m_d2plus1d", (3.2, 5.8, 6), "x3d-d2plus1d", of="T4", top=(47.4, 75.9)),
+    _variant(
+        "X3D-M, D(2+1)D", "x3d_m_d2plus1d", (None, None, None), "deltas", "x3d-d2plus1d", of="T3", top=(48.5, 76.9)
+    ),
+    _variant("L, dw-bottleneck", "vov3d_l_dw_bottleneck", (None, None, None), of="T3", top=(48.9, 77.6)),
+    _variant("X3D-L, D(2+1)D", "x3d_l_d2plus1d", (None, None, None), of="T3", top=(48.8, 77.4)),
+    _row("M of 2020", "vov3d_m_2020", "32x256", (3.3, 11.5, 6), "m-2020", section=VARIANTS, ssv1=(49.8, 78.0)),
+)
+
+FIELD: tuple[Published, ...] = (
+    *(*_SOMETHING, *_KINETICS, *_MOVINETS, *_VARIANTS),
+    Published("VoV3D-S", "vov3d_s", 16, 224, 400),
+)
+"""Tables 3 to 7 of the paper, with what a user may choose beside them."""

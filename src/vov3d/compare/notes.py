@@ -42,10 +42,30 @@ NOTES = {
     "l-6.2": "6.2 million is cut off, not rounded.",
     "x3d-m-views": "PySlowFast's list has 75.1 for ten views and 76.2 for thirty.",
     "x3d-l-312": "PySlowFast's X3D-L has crops of 312 pixels: 76.9 for ten views, 77.5 for thirty, 18.37 GFLOPs.",
-    "i3d": "The I3D of PyTorchVideo, PySlowFast and MMAction2 is an inflated ResNet-50, another network (73.3, 73.5).",
+    "i3d": (
+        "The network as published has a little more than the paper prints. The I3D of PyTorchVideo, PySlowFast and "
+        "MMAction2 is an inflated ResNet-50, another network (73.3, 73.5)."
+    ),
     "nonlocal": "PySlowFast and MMAction2 print 74.0 and 74.8 for a network of this name that strides in time.",
-    "r2plus1d": "MMAction2 measures 69.8 (8 frames of 224 pixels) and 75.5 (32 frames).",
+    "r2plus1d": (
+        "152 GFLOPs are those of 32 frames of 112 pixels. MMAction2 measures 69.8 (8 frames of 224 pixels) and 75.5 "
+        "(32 frames)."
+    ),
     "slowfast-4x16": "PySlowFast's list has 75.6/92.0, PyTorchVideo's 75.3/91.9, MMAction2's 75.6/92.4.",
     "csn": "CSN's authors print 77.8/92.8, MMAction2 77.8/93.1.",
+    "mixed": (
+        "The parameters are the final VoV3D-M's, the GFLOPs those of December 2020; no network has both "
+        "(docs/faithfulness.md #15)."
+    ),
+    "commute": (
+        "D(1+2)D and D(2+1)D are one function, since their factors commute, with two costs: what lies between their "
+        "accuracies is the noise of training (docs/faithfulness.md #6)."
+    ),
+    "deltas": (
+        "Table 3 prints gains over X3D-M of 2.4 for T-OSA alone, where its own accuracies give 1.6, and of 2.3 for "
+        "D(2+1)D alone, where they give 2.1."
+    ),
+    "x3d-d2plus1d": "X3D-M with D(2+1)D has 48.5/76.9 in Table 3 and 47.4/75.9 in Table 4; 5.8 GFLOPs are D(1+2)D's.",
+    "m-2020": "From the page of the paper's code in December 2020.",
 }
 """Key -> text."""

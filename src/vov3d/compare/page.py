@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vov3d.compare.comparison import Comparison, Row, to_text
-from vov3d.compare.field import DATASETS
-from vov3d.compare.tables import Table, cost_table, datasets_of, failures, notes, section_tables, short_name
+from vov3d.compare.field import DATASETS, VARIANTS
+from vov3d.compare.tables import Table, cost_table, failures, notes, section_tables, short_name
 from vov3d.files import write_text
 from vov3d.plots import Panel, Point, scatter_chart
 
@@ -20,9 +20,9 @@ READING = (
 )
 PRINTED = (
     "Accuracies are top-1/top-5 in percent, parameters in millions, GFLOPs of one view (the `clip`) x views of a "
-    "video, all as the `source` prints them: T5, T6 and T7 are the paper's Tables 5, 6 and 7, lit. is what the note names, "
-    "here is a test made here; the numbers are those of the notes. In brackets is what is counted here, where it "
-    "differs. The printed GFLOPs mix crops of 224 and 256 pixels, as the column `clip` shows. `start` is what the "
+    "video, all as the `source` prints them: T3 to T7 are the paper's Tables 3 to 7, lit. is what the note names, "
+    "here is a test made here; the numbers are those of the notes. In brackets is what is counted here, where "
+    "it differs. The printed GFLOPs mix crops of 224 and 256 pixels, as the column `clip` shows. `start` is what the "
     "weights were trained on before: IN is ImageNet, K400 Kinetics-400."
 )
 LEGEND = (
@@ -41,21 +41,21 @@ def write_pages(comparison: Comparison, folder: Path) -> None:
     write_text(folder / "compare.md", f"# Every system, side by side\n\n{markdown(comparison, 'compare')}")
 
 
-def markdown(comparison: Comparison, stem: str | None = None) -> str:
+def markdown(comparison: Comparison, stem: str | None = None, others: Sequence[Comparison] = ()) -> str:
     """The comparison as Markdown: what it costs, how accurate it is, and the notes.
 
     Args:
         comparison: what was found.
         stem: how the names of its plots begin; ``None`` leaves them out.
+        others: the same systems at other inputs, of which it shows the costs.
     """
-    parts = [costs_markdown(comparison)]
+    parts = [f"## What one view costs\n\n{READING}\n", *map(_costs, (comparison, *others))]
     parts += [f"## Accuracy, as published\n\n{PRINTED}\n"]
-    files = dict(zip(datasets_of(comparison), plot_names(comparison, stem or ""), strict=True))
+    files = plot_names(comparison, stem or "")
     for table in section_tables(comparison):
         parts.append(f"### {table.title}\n\n{_table(table)}")
-        for name in table.datasets if stem is not None else ():
-            if name in files:
-                parts.append(f"![Accuracy on {DATASETS.get(name, name)} over what one view costs]({files[name]})\n")
+        for name in table.datasets if stem is not None and table.title != VARIANTS else ():
+            parts.append(f"![Accuracy on {DATASETS.get(name, name)} over what one view costs]({files[name]})\n")
     found = notes(comparison)
     if found:
         lines = "\n".join(f"{number}. {text}" for number, text in enumerate(found, 1))
@@ -63,14 +63,13 @@ def markdown(comparison: Comparison, stem: str | None = None) -> str:
     return "\n".join(parts)
 
 
-def costs_markdown(comparison: Comparison) -> str:
-    """The part on costs."""
-    table = cost_table(comparison)
-    lines = [f"## {table.title}", "", READING, ""]
+def _costs(comparison: Comparison) -> str:
+    parts = [f"### At {comparison.input}", _table(cost_table(comparison)).rstrip("\n")]
     if comparison.made_on is not None:
-        lines += [measured_on(comparison), ""]
-    broken = "".join(f"- {line}\n" for line in failures(comparison))
-    return "\n".join(lines) + "\n" + _table(table) + (f"\n{broken}" if broken else "")
+        parts.insert(1, measured_on(comparison))
+    if broken := failures(comparison):
+        parts.append("\n".join(f"- {line}" for line in broken))
+    return "\n\n".join(parts) + "\n"
 
 
 def measured_on(comparison: Comparison) -> str:
@@ -83,24 +82,28 @@ def measured_on(comparison: Comparison) -> str:
     )
 
 
-def plot_names(comparison: Comparison, stem: str) -> list[str]:
-    """The files of the plots, in the order of the data sets."""
-    return [f"{stem}-{_file_name(name)}.svg" for name in datasets_of(comparison)]
+def plot_names(comparison: Comparison, stem: str) -> dict[str, str]:
+    """Data set -> the file of its plot."""
+    rows = [row.published for row in comparison.rows if row.published.section != VARIANTS]
+    return {name: f"{stem}-{_file_name(name)}.svg" for row in rows for name in row.accuracy}
 
 
 def plots(comparison: Comparison, stem: str) -> dict[str, str]:
     """File name -> picture, one for each data set: accuracy over GMACs and over milliseconds."""
-    return {
-        file: _plot(comparison, name)
-        for name, file in zip(datasets_of(comparison), plot_names(comparison, stem), strict=True)
-    }
+    return {file: _plot(comparison, name) for name, file in plot_names(comparison, stem).items()}
 
 
 def _plot(comparison: Comparison, dataset: str) -> str:
     by_gmacs, by_ms = [], []
     for row in comparison.rows:
         accuracy, cost = row.published.accuracy.get(dataset), comparison.cost_of(row.published)
-        if accuracy is None or accuracy.top1 is None or cost is None or cost.gmacs is None:
+        if (
+            row.published.section == VARIANTS
+            or accuracy is None
+            or accuracy.top1 is None
+            or cost is None
+            or cost.gmacs is None
+        ):
             continue
         by_gmacs.append(_point(row, cost.gmacs, accuracy.top1))
         if cost.measured is not None and cost.measured.latency_ms is not None:

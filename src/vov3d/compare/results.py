@@ -55,6 +55,7 @@ def read_result(path: Path) -> Published:
     if found.multi_label:
         raise DataError(f"{str(file)!r} has several labels a video; what can be compared is top-1 of one label a video")
     recipe, model = _origin(file, found.checkpoint)
+    dataset = f"{Path(found.data).name} {found.split}"
     return Published(
         system=model,
         model=model,
@@ -63,8 +64,9 @@ def read_result(path: Path) -> Published:
         num_classes=found.num_classes,
         views=found.num_clips * found.num_crops,
         pretrained=Path(recipe.model.init).stem if recipe.model.init else None,
-        accuracy={f"{Path(found.data).name} {found.split}": Accuracy(found.top1, found.top5)},
+        accuracy={dataset: Accuracy(found.top1, found.top5)},
         source="here",
+        section=dataset,
     )
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from vov3d.compare.comparison import Comparison, Row
 from vov3d.compare.costs import Clip, Cost
-from vov3d.compare.field import DATASETS, SECTIONS, Accuracy
+from vov3d.compare.field import DATASETS, Accuracy
 from vov3d.compare.notes import NOTES
 from vov3d.models import MODELS
 
@@ -43,15 +43,14 @@ def cost_table(comparison: Comparison) -> Table:
 def section_tables(comparison: Comparison) -> list[Table]:
     """How accurate the systems are, as published, one table for each kind of data."""
     numbers = note_numbers(comparison)
-    sections = {**SECTIONS, **{name: (name,) for name in _local(comparison)}}
     tables = []
-    for title, datasets in sections.items():
-        rows = [row for row in comparison.rows if any(name in row.published.accuracy for name in datasets)]
-        if rows:
-            names = [DATASETS.get(name, "top-1/5") for name in datasets]
-            columns = ("system", "clip", "start", "M params>", "GFLOPs>", *(f"{name}>" for name in names), "source")
-            cells = tuple(_published(row, datasets, numbers, comparison) for row in rows)
-            tables.append(Table(title, columns, cells, datasets))
+    for title in dict.fromkeys(row.published.section for row in comparison.rows if row.published.section):
+        rows = [row for row in comparison.rows if row.published.section == title]
+        datasets = tuple(dict.fromkeys(name for row in rows for name in row.published.accuracy))
+        names = (f"{DATASETS.get(name, 'top-1/5')}>" for name in datasets)
+        columns = ("system", "clip", "start", "M params>", "GFLOPs>", *names, "source")
+        cells = tuple(_published(row, datasets, numbers, comparison) for row in rows)
+        tables.append(Table(title, columns, cells, datasets))
     return tables
 
 
@@ -70,18 +69,6 @@ def note_numbers(comparison: Comparison) -> dict[str, int]:
     """Key of a note, or its text, -> its number: in the order of first use."""
     used = [key for row in comparison.rows for key in _note_keys(row)]
     return {key: number for number, key in enumerate(dict.fromkeys(used), 1)}
-
-
-def datasets_of(comparison: Comparison) -> list[str]:
-    """The data sets that any row has an accuracy on, the published ones first."""
-    return [name for name in DATASETS if any(name in row.published.accuracy for row in comparison.rows)] + _local(
-        comparison
-    )
-
-
-def _local(comparison: Comparison) -> list[str]:
-    names = dict.fromkeys(name for row in comparison.rows for name in row.published.accuracy)
-    return [name for name in names if name not in DATASETS]
 
 
 def _note_keys(row: Row) -> tuple[str, ...]:

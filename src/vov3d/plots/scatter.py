@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from vov3d.plots.svg import COLOURS, decimal, fill, percent, stroke, svg, text, text_width, ticks
 
-_WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 560, 420, 50, 16, 40, 46
+_WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 560, 420, 64, 16, 40, 46
 _SIZE = 11
 Box = tuple[float, float, float, float]
 
@@ -100,14 +100,15 @@ def _panel(panel: Panel, y_ticks: Sequence[float]) -> Iterable[str]:
     places = [
         (
             _LEFT + (log - start) / (end - start) * (right - _LEFT),
-            bottom - (max(one.y, low) - low) / (high - low) * (bottom - _TOP) - (8 if one.y < low else 0),
+            bottom - (max(one.y, low) - low) / (high - low) * (bottom - _TOP) - (16 if one.y < low else 0),
         )
         for one, log in zip(panel.points, logs, strict=True)
     ]
     for one, place in zip(panel.points, places, strict=True):
         yield _mark(*place, one)
         if one.y < low:
-            yield f'<path d="M{decimal(place[0])} {bottom - 2}v-6m-3 3l3 3l3 -3" fill="none" {stroke(one.role)}/>'
+            arrow = f"M{decimal(place[0])} {bottom - 12}v10m-3 -3l3 3l3 -3"
+            yield f'<path d="{arrow}" fill="none" {stroke(one.role, 1.5)}/>'
     names = [f"{one.name} ({percent(one.y)})" if one.y < low else one.name for one in panel.points]
     for name, box in zip(names, _beside(names, places, (_LEFT, _TOP - 6, right, bottom)), strict=True):
         yield text(box[0], box[3] - 2, name, size=_SIZE)
