@@ -73,10 +73,18 @@ def test_what_json_cannot_hold_is_not_written(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_safetensors_of_others_are_refused_by_their_names(tmp_path: Path) -> None:
-    save_file({f"encoder.{number}": torch.zeros(1) for number in range(9)}, tmp_path / "other.safetensors")
-    with pytest.raises(CheckpointError, match=r"holds no description of vov3d; its keys begin with 'encoder.0', 'enco"):
-        read_checkpoint(tmp_path / "other.safetensors")
+def test_safetensors_of_others_are_published_files(tmp_path: Path) -> None:
+    save_file({"conv1.weight": torch.ones(2)}, tmp_path / "other.safetensors")
+    read = read_checkpoint(tmp_path / "other.safetensors")
+    assert (read.published, read.description, read.tensors["conv1.weight"].tolist()) == (True, {}, [1, 1])
+
+
+@pytest.mark.parametrize("key", [None, "model_state", "state_dict"])
+def test_pickles_of_others_hold_a_state_dict_of_one_process_or_several(tmp_path: Path, key: str | None) -> None:
+    for prefix in ("", "module."):
+        state = {f"{prefix}a.weight": torch.ones(2), f"{prefix}b": torch.zeros(1)}
+        torch.save({key: state, "epoch": 3} if key else state, tmp_path / "other.pth")
+        assert list(read_checkpoint(tmp_path / "other.pth").tensors) == ["a.weight", "b"]
 
 
 def test_the_state_of_a_run_and_a_network_are_told_apart(tmp_path: Path) -> None:

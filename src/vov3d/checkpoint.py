@@ -1,4 +1,4 @@
-"""Reading and writing checkpoints: safetensors with a description inside, and published pickles read with weights only.
+"""Reading and writing checkpoints: safetensors with a description inside, and published files read with weights only.
 
 A checkpoint of ours is one ``.safetensors`` file. Its header holds one JSON text under the key ``vov3d``: the model's
 name and arguments, the label names, the preprocessing and the resolved recipe, so that nothing but the file is needed
@@ -25,6 +25,10 @@ from vov3d.files import write_bytes
 
 JSON: TypeAlias = "str | int | float | bool | list[JSON] | dict[str, JSON] | None"
 FORMAT, RESUME_FORMAT = "vov3d-checkpoint-1", "vov3d-resume-1"
+STATE_KEYS = ("model_state", "state_dict")
+"""Where pickles of others keep the state dict, if not at the top."""
+PARALLEL = "module."
+"""What torch's DataParallel puts before each name."""
 UNPICKLING_ERRORS = (
     *(pickle.PickleError, struct.error, ArithmeticError, AssertionError, AttributeError, EOFError, LookupError),
     *(MemoryError, RuntimeError, TypeError, ValueError),
@@ -38,7 +42,7 @@ class Checkpoint:
 
     Attributes:
         tensors: the state dict.
-        description: the JSON mapping of the header; empty for a published pickle.
+        description: the JSON mapping of the header; empty for a published file.
         published: whether the names are those of the published code.
     """
 
@@ -95,7 +99,7 @@ def read_checkpoint(path: Path, kind: str = FORMAT) -> Checkpoint:
     """Read a checkpoint of ours or a published one, without running any code that it may hold.
 
     Args:
-        path: a ``.safetensors`` file of ours, or a pickle with ``model_state``.
+        path: a ``.safetensors`` file, or a pickle of a state dict, bare or as ``model_state`` or ``state_dict``.
         kind: `FORMAT` for a network, `RESUME_FORMAT` for the state of a run.
 
     Raises:
@@ -122,9 +126,7 @@ def _read_safetensors(path: Path, kind: str) -> Checkpoint:
             "and published .pyth files"
         ) from error
     if "vov3d" not in header:
-        raise CheckpointError(
-            f"checkpoint {str(path)!r} holds no description of vov3d; its keys begin with {_first_keys(tensors)}"
-        )
+        return Checkpoint(tensors, published=True)
     if header.get("digest") != _digest(header["vov3d"], tensors):
         raise CheckpointError(f"checkpoint {str(path)!r} is damaged: its content is not what was written")
     description = json.loads(header["vov3d"])
@@ -145,12 +147,15 @@ def _read_published(path: Path) -> Checkpoint:
         ) from error
     if not isinstance(content, dict):
         raise CheckpointError(f"checkpoint {str(path)!r} holds a {type(content).__name__}; a state dict is expected")
-    state = content.get("model_state", content)
+    state = next((content[key] for key in STATE_KEYS if key in content), content)
     if not isinstance(state, dict) or not state or not all(isinstance(value, Tensor) for value in state.values()):
         raise CheckpointError(
-            f"checkpoint {str(path)!r} has no 'model_state' of tensors; its keys begin with {_first_keys(content)}"
+            f"checkpoint {str(path)!r} has no {STATE_KEYS[0]!r} of tensors; its keys begin with {_first_keys(content)}"
         )
-    return Checkpoint({str(name): tensor for name, tensor in state.items()}, published=True)
+    tensors = {str(name): tensor for name, tensor in state.items()}
+    if all(name.startswith(PARALLEL) for name in tensors):
+        tensors = {name.removeprefix(PARALLEL): tensor for name, tensor in tensors.items()}
+    return Checkpoint(tensors, published=True)
 
 
 def _digest(text: str, tensors: Mapping[str, Tensor]) -> str:

@@ -10,7 +10,8 @@ import torch
 from vov3d.checkpoint import JSON, read_checkpoint, write_checkpoint, write_published
 from vov3d.errors import CheckpointError
 from vov3d.models import create_model, our_tensors, published_names, recognise
-from vov3d.models.loading import num_classes_of
+from vov3d.models.loading import layout_of, num_classes_of
+from vov3d.models.published import COUNTER
 
 PUBLISHED_SUFFIXES = (".pyth", ".pth")
 
@@ -24,7 +25,7 @@ class ConversionReport:
         destination: the file written.
         model: name of the model in the catalogue.
         direction: from which kind to which.
-        num_tensors: entries converted, each bit-equal to its source.
+        num_tensors: entries carried over, each with the bits of its source.
         mapped: (name in the source, name in the destination) of every entry.
         notes: what a user should know.
     """
@@ -42,15 +43,16 @@ def convert(source: str | Path, destination: str | Path) -> ConversionReport:
     """Convert a checkpoint; the ending of the destination decides: ``.safetensors`` ours, ``.pyth`` published.
 
     Args:
-        source: a published VoV3D or PySlowFast X3D checkpoint, or one of ours.
+        source: a published checkpoint, in any of the namings in `vov3d.models.published`, or one of ours.
         destination: the file to write, whole or not at all.
 
     Returns:
-        Every entry under both names; no entry is dropped or made up.
+        Every entry under both names; none is dropped. What a naming leaves out because it changes nothing is put in,
+        and told.
 
     Raises:
-        CheckpointError: if the source is unknown (it names the keys), has an entry too many or too few, or the ending
-            of the destination is neither.
+        CheckpointError: if the source is unknown (it names the keys), has an entry too many or too few, no published
+            file holds such a network, or the ending of the destination is neither.
     """
     source, destination = Path(source), Path(destination)
     to_published = destination.suffix in PUBLISHED_SUFFIXES
@@ -64,12 +66,17 @@ def convert(source: str | Path, destination: str | Path) -> ConversionReport:
     with torch.device("meta"):
         model = create_model(name, num_classes=num_classes)
     tensors = our_tensors(checkpoint, model, str(source))
-    names = published_names(model)
+    given = layout_of(checkpoint, model).names(model)
+    written = published_names(model) if to_published else {ours: ours for ours in tensors}
+    carried = [ours for ours in tensors if given.get(ours) in checkpoint.tensors]
     notes: list[str] = []
+    made = sorted({ours.rpartition(".")[0] for ours in tensors.keys() - carried if not ours.endswith(COUNTER)})
+    if made:
+        notes.append(f"the file lacks what changes nothing in {', '.join(made)}: an identity was put in its place")
     if name == "x3d_m" and checkpoint.published:
         notes.append("X3D-XS, S and M share all names and shapes; the file is called x3d_m")
     if to_published:
-        write_published(destination, {names[ours]: tensor for ours, tensor in tensors.items()})
+        write_published(destination, {written[ours]: tensor for ours, tensor in tensors.items()})
         if checkpoint.description.get("labels"):
             notes.append("label names and preprocessing have no place in a published file and stay behind")
     else:
@@ -77,15 +84,13 @@ def convert(source: str | Path, destination: str | Path) -> ConversionReport:
         write_checkpoint(destination, tensors, description)
         if checkpoint.published:
             notes.append("a published file holds no label names; predictions show class numbers")
-    given = names if checkpoint.published else {ours: ours for ours in tensors}
-    written = names if to_published else {ours: ours for ours in tensors}
     kinds = ("published" if checkpoint.published else "vov3d", "published" if to_published else "vov3d")
     return ConversionReport(
         source=str(source),
         destination=str(destination),
         model=name,
         direction=" to ".join(kinds),
-        num_tensors=len(tensors),
-        mapped=tuple((given[ours], written[ours]) for ours in tensors),
+        num_tensors=len(carried),
+        mapped=tuple((given[ours], written[ours]) for ours in carried),
         notes=tuple(notes),
     )

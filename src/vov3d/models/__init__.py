@@ -1,11 +1,12 @@
 """Networks with one contract: ``model(clips [N,3,T,H,W]) -> logits [N,K]``."""
 
-from vov3d.models.catalogue import MODELS, create_model, list_models, recognise
+from vov3d.models.catalogue import MODELS, create_model, list_models
 from vov3d.models.clip_classifier import ClipClassifier
 from vov3d.models.i3d import I3D, i3d
 from vov3d.models.loading import load_weights, our_tensors
 from vov3d.models.published import published_name, published_names
 from vov3d.models.r2plus1d import R2Plus1DNet, r2plus1d_18, r2plus1d_34
+from vov3d.models.recognition import recognise
 from vov3d.models.resnet import ResNet
 from vov3d.models.tsm import TSM, tsm_r50, tsm_r101
 from vov3d.models.tsn import TSN, tsn_r50

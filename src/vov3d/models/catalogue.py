@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import fnmatch
-import functools
 import inspect
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
-import torch
-
-from vov3d.checkpoint import Checkpoint, read_checkpoint
-from vov3d.errors import ArgumentError, CheckpointError, unknown_name
+from vov3d.checkpoint import read_checkpoint
+from vov3d.errors import ArgumentError, unknown_name
 from vov3d.layers import Operator
 from vov3d.models.ablations import (
     vov3d_l_dw_bottleneck,
@@ -25,8 +22,8 @@ from vov3d.models.ablations import (
 )
 from vov3d.models.clip_classifier import ClipClassifier
 from vov3d.models.i3d import i3d
-from vov3d.models.loading import PUBLISHED_CLASSIFIER, load_weights, num_classes_of
-from vov3d.models.published import published_names
+from vov3d.models.inflation import load_backbone
+from vov3d.models.loading import load_weights, num_classes_of
 from vov3d.models.r2plus1d import r2plus1d_18, r2plus1d_34
 from vov3d.models.tsm import tsm_r50, tsm_r101
 from vov3d.models.tsn import tsn_r50
@@ -69,6 +66,7 @@ def create_model(
     num_classes: int | None = None,
     dropout: float = 0.5,
     pretrained: str | Path | None = None,
+    backbone_pretrained: str | Path | None = None,
     operator: Operator | None = None,
     stochastic_depth: float = 0.0,
 ) -> ClipClassifier:
@@ -80,6 +78,8 @@ def create_model(
         dropout: probability of dropping a feature before the classifier, in training.
         pretrained: a checkpoint of ours (``.safetensors``) or a published one (``.pyth``). If its classes are not
             ``num_classes``, the classifier starts fresh and the log says so.
+        backbone_pretrained: weights of a 2D network trained on images, such as timm's ``resnet50``, inflated over time. Of
+            networks that have its trunk; the log says what starts fresh.
         operator: the 3D operator of every module; by default the published one. Of networks that have such modules.
         stochastic_depth: probability of leaving out the branch of the last block in training; 0 in the first, evenly
             between. Of the same networks.
@@ -89,7 +89,7 @@ def create_model(
 
     Raises:
         ArgumentError: for an unknown name, an argument out of range, or one that this network does not have.
-        CheckpointError: if ``pretrained`` cannot be read or does not fit.
+        CheckpointError: if a checkpoint cannot be read or does not fit.
     """
     if name not in MODELS:
         raise ArgumentError(unknown_name("model", name, MODELS))
@@ -97,6 +97,8 @@ def create_model(
         raise ArgumentError(f"num_classes is {num_classes}; it must be 0 (no classifier) or more")
     if not 0 <= dropout < 1:
         raise ArgumentError(f"dropout is {dropout}; it must be at least 0 and below 1")
+    if pretrained is not None and backbone_pretrained is not None:
+        raise ArgumentError("pretrained and backbone_pretrained both say where the weights start; give one of them")
     checkpoint = read_checkpoint(Path(pretrained)) if pretrained is not None else None
     if num_classes is None:
         num_classes = num_classes_of(checkpoint.tensors) if checkpoint else 400
@@ -112,51 +114,10 @@ def create_model(
     model = MODELS[name](num_classes=num_classes, dropout=dropout, **chosen)
     if checkpoint is not None:
         load_weights(model, checkpoint, str(pretrained))
+    if backbone_pretrained is not None:
+        load_backbone(model, read_checkpoint(Path(backbone_pretrained)), str(backbone_pretrained))
     return model
 
 
 def _arguments(build: Callable[..., ClipClassifier]) -> Collection[str]:
     return inspect.signature(build).parameters.keys()
-
-
-def recognise(checkpoint: Checkpoint, source: str) -> str:
-    """Return the name of the model that a checkpoint belongs to.
-
-    That is the one that it has most entries in common with, so that what is wrong with the others can be told by
-    `our_tensors`. X3D-XS, S and M are the same network, so a published file of any of them is called ``x3d_m``.
-
-    Raises:
-        CheckpointError: if it has less than half of the entries of any model of the catalogue; it names the keys.
-    """
-    named = checkpoint.description.get("model")
-    if isinstance(named, str):
-        if named not in MODELS:
-            raise CheckpointError(f"checkpoint {source!r}: {unknown_name('model', named, MODELS)}")
-        return named
-    given = {(key, tensor.shape) for key, tensor in checkpoint.tensors.items() if key not in PUBLISHED_CLASSIFIER}
-    fits: dict[str, float] = {}
-    for name, build in MODELS.items():
-        expected = _published_shapes(build)
-        if given == expected:
-            return name
-        fits[name] = len(given & expected) / len(given | expected)
-    nearest = max(fits, key=lambda name: fits[name])
-    if fits[nearest] < 0.5:
-        raise CheckpointError(
-            f"checkpoint {source!r} has the names or shapes of none of {', '.join(MODELS)}: {len(checkpoint.tensors)} "
-            f"entries, beginning with {', '.join(repr(key) for key in list(checkpoint.tensors)[:4])}"
-        )
-    return nearest
-
-
-@functools.cache
-def _published_shapes(build: Callable[..., ClipClassifier]) -> frozenset[tuple[str, torch.Size]]:
-    """Return name and shape of every entry that a published file of this model has beside its classifier."""
-    with torch.device("meta"):
-        model = build(num_classes=0)
-    state = model.state_dict()
-    try:
-        names = published_names(model)
-    except CheckpointError:
-        return frozenset()
-    return frozenset((published, state[ours].shape) for ours, published in names.items())

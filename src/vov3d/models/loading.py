@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
+import torch
 from torch import Tensor
 
 from vov3d.checkpoint import Checkpoint
 from vov3d.errors import CheckpointError
 from vov3d.models.clip_classifier import ClipClassifier
-from vov3d.models.published import published_names
+from vov3d.models.published import COUNTER, LAYOUTS, Layout
 
 log = logging.getLogger("vov3d")
 
-CLASSIFIER = ("head.classifier.weight", "head.classifier.bias")
-PUBLISHED_CLASSIFIER = ("head.projection.weight", "head.projection.bias")
+OURS = Layout("vov3d", lambda model: {key: key for key in model.state_dict()}, "head.classifier", written=True)
+
+
+def layout_of(checkpoint: Checkpoint, model: ClipClassifier) -> Layout:
+    """Return the naming of a checkpoint: of those that hold such a network, that with most names in common."""
+    if not checkpoint.published:
+        return OURS
+    return max(LAYOUTS, key=lambda layout: len(checkpoint.tensors.keys() & layout.names(model).values()))
 
 
 def our_tensors(checkpoint: Checkpoint, model: ClipClassifier, source: str) -> dict[str, Tensor]:
-    """Return the checkpoint's tensors under our names, every one accounted for.
+    """Return the checkpoint's tensors under our names and in our shapes, every one accounted for.
 
     Args:
         checkpoint: ours or a published one.
@@ -30,35 +37,70 @@ def our_tensors(checkpoint: Checkpoint, model: ClipClassifier, source: str) -> d
     Raises:
         CheckpointError: if an entry is missing, left over or of another shape; it names the first ones.
     """
-    names = published_names(model) if checkpoint.published else {key: key for key in model.state_dict()}
-    given, num_classes = checkpoint.tensors, num_classes_of(checkpoint.tensors)
-    if num_classes == 0:
-        names = {ours: name for ours, name in names.items() if ours not in CLASSIFIER}
-    shapes = {ours: list(tensor.shape) for ours, tensor in model.state_dict().items()}
-    shapes |= {ours: [num_classes, *shapes[ours][1:]] for ours in CLASSIFIER if ours in shapes}
-    spare = CLASSIFIER + PUBLISHED_CLASSIFIER if num_classes and not model.num_classes else ()
+    layout, num_classes = layout_of(checkpoint, model), num_classes_of(checkpoint.tensors)
+    names = layout.names(model)
+    if not names:
+        raise CheckpointError(f"checkpoint {source!r} does not fit {type(model).__name__}, which has no published form")
+    shapes = {ours: tensor.shape for ours, tensor in model.state_dict().items()}
+    for ours in OURS.classifier_names:
+        if num_classes == 0:
+            names.pop(ours, None)
+        elif ours in shapes:
+            shapes[ours] = torch.Size([num_classes, *shapes[ours][1:]])
+    spare = (*OURS.classifier_names, *layout.classifier_names) if num_classes and not model.num_classes else ()
+    found = fitted(names, shapes, checkpoint.tensors, spare, f"{source!r} does not fit {type(model).__name__}")
+    return found | layout.added(model)
+
+
+def fitted(
+    names: Mapping[str, str],
+    shapes: Mapping[str, Sequence[int]],
+    given: Mapping[str, Tensor],
+    spare: Iterable[str],
+    refusal: str,
+) -> dict[str, Tensor]:
+    """Return what is given under our names and in our shapes, from which it may differ by axes of length one.
+
+    Args:
+        names: our name -> given name of what is needed.
+        shapes: our name -> the shape that is needed.
+        given: tensors by their given names; counts of batches may be missing.
+        spare: given names that may be left over.
+        refusal: what an error begins with.
+
+    Raises:
+        CheckpointError: if an entry is missing, left over or of another shape; it names the first ones.
+    """
     known = {*names.values(), *spare}
-    missing = [name for name in names.values() if name not in given]
+    missing = [name for name in names.values() if name not in given and not name.endswith(COUNTER)]
     left_over = [name for name in given if name not in known]
     misshapen = [
-        f"{name} is {list(given[name].shape)}, not {shapes[ours]}"
+        f"{name} is {list(given[name].shape)}, not {list(shapes[ours])}"
         for ours, name in names.items()
-        if name in given and list(given[name].shape) != shapes[ours]
+        if name in given and without_ones(given[name].shape) != without_ones(shapes[ours])
     ]
     for kind, found in (("lacks", missing), ("has besides", left_over), ("differs in shape", misshapen)):
         if found:
             raise CheckpointError(
-                f"checkpoint {source!r} does not fit {type(model).__name__}: it {kind} {len(found)} of {len(names)} "
-                f"entries, first {', '.join(found[:3])}"
+                f"checkpoint {refusal}: it {kind} {len(found)} of {len(names)} entries, first {', '.join(found[:3])}"
             )
-    return {ours: given[name] for ours, name in names.items()}
+    return {
+        ours: given[name].reshape(tuple(shapes[ours])) if name in given else torch.tensor(0)
+        for ours, name in names.items()
+    }
+
+
+def without_ones(shape: Iterable[int]) -> tuple[int, ...]:
+    """Return a shape without its axes of length one."""
+    return tuple(length for length in shape if length != 1)
 
 
 def num_classes_of(tensors: Mapping[str, Tensor]) -> int:
     """Return the number of classes that a state dict (ours or published) classifies; 0 without a classifier."""
-    for name in (CLASSIFIER[0], PUBLISHED_CLASSIFIER[0]):
-        if name in tensors:
-            return int(tensors[name].shape[0])
+    for layout in (OURS, *LAYOUTS):
+        weight, _ = layout.classifier_names
+        if weight in tensors:
+            return int(tensors[weight].shape[0])
     return 0
 
 
@@ -73,7 +115,7 @@ def load_weights(model: ClipClassifier, checkpoint: Checkpoint, source: str) -> 
     tensors = our_tensors(checkpoint, model, source)
     num_classes = num_classes_of(checkpoint.tensors)
     state = model.state_dict()
-    fresh = [name for name in CLASSIFIER if name in state and model.num_classes != num_classes]
+    fresh = [name for name in OURS.classifier_names if name in state and model.num_classes != num_classes]
     loaded = {name: tensor for name, tensor in tensors.items() if name not in fresh}
     model.load_state_dict({**state, **loaded})
     log.info("%s: loaded %d of the %d tensors of the network", source, len(loaded), len(state))

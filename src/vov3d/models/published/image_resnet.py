@@ -1,0 +1,43 @@
+"""The names of timm's and torchvision's 2D ResNets, which are the same; what trunks over time are inflated from."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from vov3d.models.published.layout import Backbone, Layout, Rule, all_renamed, renamed
+from vov3d.models.tsm import TSM
+from vov3d.models.tsn import TSN
+
+RULES = (
+    Rule(r"stem\.(.+)", "", {"conv": "conv1", "norm": "bn1"}),
+    Rule(r"head\.(.+)", "", {"classifier": "fc"}),
+    Rule(
+        r"stages\.(\d)\.(\d+)\.shortcut\.(.+)",
+        "layer{stage}.{block}.",
+        {"conv": "downsample.0", "norm": "downsample.1"},
+    ),
+    Rule(
+        r"stages\.(\d)\.(\d+)\.branch\.(.+)",
+        "layer{stage}.{block}.",
+        {
+            "reduce.conv": "conv1",
+            "reduce.norm": "bn1",
+            "middle.conv": "conv2",
+            "middle.norm": "bn2",
+            "project.conv": "conv3",
+            "project.norm": "bn3",
+        },
+    ),
+)
+
+
+def _names(model: nn.Module) -> dict[str, str]:
+    return all_renamed(model, RULES, first_stage=1) if isinstance(model, TSN) else {}
+
+
+def _trunk_name(key: str) -> str | None:
+    return None if key.startswith("head.") else renamed(key, RULES, first_stage=1)
+
+
+IMAGE_RESNET = Layout("timm and torchvision", _names, "fc")
+RESNET = Backbone("a ResNet of timm or torchvision", (TSN, TSM), _trunk_name, skipped=("fc.",))
