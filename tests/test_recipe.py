@@ -170,6 +170,10 @@ MISTAKES = {
     "null for a number": ({"optim": {"lr": None}}, "recipe key 'optim.lr' must be a number, not null"),
     "an infinite number": ({"optim": {"lr": float("inf")}}, "recipe key 'optim.lr' cannot be inf"),
     "what JSON cannot hold": ({"model": {"init": Path("a")}}, f"recipe key 'model.init' cannot be {Path('a')!r}"),
+    "two starts": (
+        {"model": {"name": "tsm_r50", "init": "a.pth", "backbone_init": "b.pth"}},
+        "recipe key model.init and model.backbone_init both say where the weights start; give one of them",
+    ),
     "a learning rate of 0": ({"optim": {"lr": 0}}, "recipe key 'optim.lr' must be greater than 0, not 0"),
     "a momentum of 1": ({"optim": {"momentum": 1.0}}, "recipe key 'optim.momentum' must be less than 1, not 1.0"),
     "a negative decay": (
@@ -404,7 +408,7 @@ def test_every_key_is_explained() -> None:
     mapping = to_mapping(recipe_from_mapping(MINIMAL))
     settable = [f"{s}.{k}" for s, fields in mapping.items() if isinstance(fields, dict) for k in fields]
     assert [key.name for key in keys] == settable
-    assert len(keys) == 54
+    assert len(keys) == 55
     assert all(key.help and key.type_text for key in keys)
     own = {key.name for key in keys if not key.source}  # every other default says where it comes from
     assert own == {"model.name", "model.init", "train.accumulate", "train.checkpoint_every_epochs"}

@@ -15,17 +15,19 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.tiny import LABELS, FrozenNorms, break_video, calling_back, read_rows, small_network, tiny_recipe
+from tests.tiny import LABELS, SETTINGS, FrozenNorms, break_video, calling_back, read_rows, small_network, tiny_recipe
 from vov3d.checkpoint import read_checkpoint
 from vov3d.cli import main
 from vov3d.errors import CheckpointError, DataError, RecipeError, RunFolderError, TrainingError
 from vov3d.evaluate import evaluate
-from vov3d.models import MODELS, VoV3D
+from vov3d.models import MODELS, TSM, TSN, VoV3D
+from vov3d.models.published.image_resnet import IMAGE_RESNET
 from vov3d.progress import TrainingProgress
 from vov3d.recipe import load_recipe, to_mapping, to_yaml
 from vov3d.resume import Position
 from vov3d.run_folder import RunFolder
 from vov3d.train import Resume, Safety, TrainResult, train
+from vov3d.trained import load_trained
 
 TIMES = ("clips_per_second", "seconds")
 
@@ -185,6 +187,24 @@ def test_a_loss_that_is_no_number_ends_the_training_in_one_line(videos: Path, tm
     with pytest.raises(TrainingError, match=r"^epoch \d, step \d: the loss is (nan|inf).*--optim.lr") as caught:
         train_here(videos, tmp_path / "run", {"optim.lr": "1e30", "train.epochs": "3"})
     assert "\n" not in str(caught.value)
+
+
+def test_training_starts_from_weights_of_images(videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    depths = (1, 1, 1, 1)
+    monkeypatch.setitem(MODELS, "tsm_r50", lambda **arguments: TSM(depths, **arguments))  # type: ignore[arg-type]
+    images = TSN(depths, num_classes=10).state_dict()
+    names = IMAGE_RESNET.names(TSN(depths, num_classes=10))
+    torch.save({theirs: images[ours] for ours, theirs in names.items()}, tmp_path / "r50.pth")
+    flags = [f"--{key}={value}" for key, value in SETTINGS.items() if key != "optim.lr"]
+    start = ["--model.name=tsm_r50", f"--model.backbone_init={tmp_path / 'r50.pth'}", "--optim.lr=1e-12"]
+    where = ["--data", str(videos), "--out", str(tmp_path / "run"), "--device=cpu", "--workers=0", "--quiet"]
+    assert main(["train", "folder/vov3d_m_8", *where, *flags, *start]) == 0
+    after = weights_of(tmp_path / "run" / "last.safetensors")
+    kernels = [name for name, tensor in images.items() if tensor.dim() == 5]
+    assert len(kernels) == 1 + 4 * 4
+    for name in kernels:
+        torch.testing.assert_close(after[name], images[name], rtol=0, atol=1e-8)
+    assert load_trained(tmp_path / "run" / "last.safetensors").recipe.model.backbone_init == str(tmp_path / "r50.pth")
 
 
 def test_training_starts_from_a_checkpoint(run: Path, videos: Path, tmp_path: Path) -> None:

@@ -38,6 +38,7 @@ def build_model(recipe: Recipe, num_classes: int, *, initial: bool = True) -> Cl
         dropout=recipe.model.dropout,
         stochastic_depth=recipe.model.stochastic_depth,
         pretrained=recipe.model.init if initial else None,
+        backbone_pretrained=recipe.model.backbone_init if initial else None,
     )
     if recipe.train.precision == "float64":
         model.double()

@@ -166,6 +166,10 @@ VERB = Verb(
         ("your videos, a folder for each class", "vov3d train --data videos --out runs/first"),
         ("the same, other settings", "vov3d train --data videos --out runs/second --epochs 30 --clip.crop 96"),
         ("a row of the paper", "vov3d train ssv2/vov3d_l_32 --data ssv2 --out runs/ssv2 --train.precision bf16"),
+        (
+            "another network of the paper, from weights of images",
+            "vov3d train --data videos --out runs/tsm --model.name tsm_r50 --model.backbone_init r50.safetensors",
+        ),
         ("on from published weights", "vov3d train --data videos --out runs/tuned --model.init k400.safetensors"),
         ("after an interruption", "vov3d train --data videos --out runs/first --resume"),
     ),

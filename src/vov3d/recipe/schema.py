@@ -30,6 +30,12 @@ class ModelSettings:
     init: Annotated[
         str | None, "checkpoint to start from; a classifier of another number of classes starts afresh; null: none"
     ] = None
+    backbone_init: Annotated[
+        str | None,
+        "weights of a 2D network of images, such as timm's resnet50, that tsn, tsm and their like start from; null: "
+        "none",
+        "TSN, TSM, STM, TEA, TPN, I3D: ImageNet",
+    ] = None
 
 
 @dataclass(frozen=True)

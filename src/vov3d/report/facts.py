@@ -98,7 +98,7 @@ def training(run: Run, recipe: Recipe | None) -> list[Fact]:
         rate = f"learning rate {optim.lr:g}, {optim.schedule}, weight decay {optim.weight_decay:g}"
         facts = [
             Fact("model", recipe.model.name),
-            Fact("started from", recipe.model.init or "random weights"),
+            Fact("started from", recipe.model.init or recipe.model.backbone_init or "random weights"),
             Fact("clips", f"{clip.num_frames} frames, {clip.sampling} sampling{stride}, {clip.crop} px"),
             Fact("optimiser", f"{optim.name.upper()}, {rate}"),
             Fact("batch", f"{train.batch_size} clips, {train.precision}"),
