@@ -259,24 +259,24 @@ class DepthwiseConv3d(nn.Conv3d):
 
     def taps(self, clips: Tensor) -> list[Tensor]:
         """Return what each of the t spatial kernels gives on every frame, the earliest of the kernel first."""
-        return [self._spatial(clips, tap) for tap in self.weight.unbind(2)]
+        return self._spatial(clips, *self.weight.unbind(2))
 
     def _strided(self, clips: Tensor) -> Tensor:
         """Give each tap only the frames that it sees: output t of step s those at s * t + its offset."""
         step, now = self.stride[0], self.kernel_size[0] // 2
         taps = self.weight.unbind(2)
-        summed = self._spatial(every(clips, step), taps[now])
+        (summed,) = self._spatial(every(clips, step), taps[now])
         for offset in (index - now for index in range(len(taps)) if index != now):
             first = max(-(offset // step), 0)  # output that sees a frame of the clip, not padding
             seen = every(clips[:, :, : max(clips.shape[2] + min(offset, 0), 0)], step, step * first + offset)
             if seen.shape[2]:
-                summed[:, :, first : first + seen.shape[2]] += self._spatial(seen, taps[now + offset])
+                summed[:, :, first : first + seen.shape[2]] += self._spatial(seen, taps[now + offset])[0]
         return summed
 
-    def _spatial(self, clips: Tensor, tap: Tensor) -> Tensor:
+    def _spatial(self, clips: Tensor, *taps: Tensor) -> list[Tensor]:
         images, padding = self.pad(frames_as_images(clips), self.kernel_size[1], self.stride[1])
-        images = F.conv2d(images, tap, None, stride=self.stride[1:], padding=padding, groups=self.groups)
-        return images_as_frames(images, clips.shape[2])
+        seen = (F.conv2d(images, tap, None, self.stride[1:], padding, groups=self.groups) for tap in taps)
+        return [images_as_frames(tap, clips.shape[2]) for tap in seen]
 
 
 def shifted_sum(taps: Sequence[Tensor], present: int) -> Tensor:
