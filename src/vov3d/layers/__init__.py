@@ -2,8 +2,9 @@
 
 from vov3d.layers.bottleneck import Bottleneck, Residual, projection_shortcut
 from vov3d.layers.convolution import DenseConv3d, DepthwiseConv3d, SpatialConv3d, TemporalConv3d, conv3d
+from vov3d.layers.frame_motion import FrameMotion
 from vov3d.layers.head import ClipHead
-from vov3d.layers.initialisation import initialise
+from vov3d.layers.initialisation import initialise, start_as_shift
 from vov3d.layers.norm import BatchNorm, ConvNorm
 from vov3d.layers.operators import OPERATORS, Conv3x3x3, D1Plus2D, D2Plus1D, Operator, R2Plus1D
 from vov3d.layers.pool_head import Head, PoolHead
@@ -24,6 +25,7 @@ __all__ = [
     "D2Plus1D",
     "DenseConv3d",
     "DepthwiseConv3d",
+    "FrameMotion",
     "Head",
     "Operator",
     "PoolHead",
@@ -41,4 +43,5 @@ __all__ = [
     "initialise",
     "projection_shortcut",
     "squeezed_channels",
+    "start_as_shift",
 ]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
+import torch
 from torch import nn
 
 
@@ -25,3 +27,16 @@ def initialise(module: nn.Module) -> None:
         nn.init.normal_(module.weight, std=0.01)
     if module.bias is not None:
         nn.init.zeros_(module.bias)
+
+
+@torch.no_grad()
+def start_as_shift(convolution: nn.Conv3d, offsets: Sequence[int]) -> None:
+    """Let a depthwise 3x1x1 convolution start as a shift in time.
+
+    Args:
+        convolution: its channels fall into as many equal parts as there are offsets.
+        offsets: for each part the frame that it passes on: -1 the one before, 0 this one, 1 the next.
+    """
+    nn.init.zeros_(convolution.weight)
+    for part, offset in zip(convolution.weight.tensor_split(len(offsets)), offsets, strict=True):
+        part[:, :, 1 + offset] = 1

@@ -8,6 +8,9 @@ from vov3d.models.published import published_name, published_names
 from vov3d.models.r2plus1d import R2Plus1DNet, r2plus1d_18, r2plus1d_34
 from vov3d.models.recognition import recognise
 from vov3d.models.resnet import ResNet
+from vov3d.models.stm import STM, stm_r50
+from vov3d.models.tea import TEA, tea_r50
+from vov3d.models.tpn import TPN, tsm_tpn_r50
 from vov3d.models.tsm import TSM, tsm_r50, tsm_r101
 from vov3d.models.tsn import TSN, tsn_r50
 from vov3d.models.vov3d import TOSA, VoV3D, vov3d_l, vov3d_m, vov3d_s
@@ -16,7 +19,10 @@ from vov3d.models.x3d import X3D, x3d_l, x3d_m, x3d_s, x3d_xs
 __all__ = [
     "I3D",
     "MODELS",
+    "STM",
+    "TEA",
     "TOSA",
+    "TPN",
     "TSM",
     "TSN",
     "X3D",
@@ -34,8 +40,11 @@ __all__ = [
     "r2plus1d_18",
     "r2plus1d_34",
     "recognise",
+    "stm_r50",
+    "tea_r50",
     "tsm_r50",
     "tsm_r101",
+    "tsm_tpn_r50",
     "tsn_r50",
     "vov3d_l",
     "vov3d_m",

@@ -25,6 +25,9 @@ from vov3d.models.i3d import i3d
 from vov3d.models.inflation import load_backbone
 from vov3d.models.loading import load_weights, num_classes_of
 from vov3d.models.r2plus1d import r2plus1d_18, r2plus1d_34
+from vov3d.models.stm import stm_r50
+from vov3d.models.tea import tea_r50
+from vov3d.models.tpn import tsm_tpn_r50
 from vov3d.models.tsm import tsm_r50, tsm_r101
 from vov3d.models.tsn import tsn_r50
 from vov3d.models.vov3d import vov3d_l, vov3d_m, vov3d_s
@@ -49,6 +52,9 @@ MODELS: Mapping[str, Callable[..., ClipClassifier]] = {
     "tsn_r50": tsn_r50,
     "tsm_r50": tsm_r50,
     "tsm_r101": tsm_r101,
+    "stm_r50": stm_r50,
+    "tea_r50": tea_r50,
+    "tsm_tpn_r50": tsm_tpn_r50,
     "i3d": i3d,
     "r2plus1d_18": r2plus1d_18,
     "r2plus1d_34": r2plus1d_34,
