@@ -5,6 +5,8 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vov3d.layers.stream import ClipMean
+
 
 class Head(nn.Module):
     """Average pool, dropout, linear classifier; what a network has before and after the pool is in its subclass.
@@ -13,16 +15,19 @@ class Head(nn.Module):
 
     Attributes:
         num_features: width of what the classifier sees.
+        pool: the mean over all positions.
         classifier: linear, or the identity for features in place of logits.
     """
 
     num_features: int
+    pool: ClipMean
     dropout: nn.Dropout
     classifier: nn.Module
 
     def add_classifier(self, num_features: int, num_classes: int, dropout: float) -> None:
-        """Make the last two layers; 0 classes give features in place of logits."""
+        """Make the pool and the last two layers; 0 classes give features in place of logits."""
         self.num_features = num_features
+        self.pool = ClipMean()
         self.dropout = nn.Dropout(dropout)
         self.classifier = nn.Linear(num_features, num_classes) if num_classes else nn.Identity()
 
@@ -39,7 +44,7 @@ class Head(nn.Module):
 
         Shape: ``[N, C, T, H, W] -> [N, K]``, or ``[N, num_features]`` with ``pre_logits``.
         """
-        pooled = self.before_pool(features).mean(dim=(2, 3, 4), keepdim=True)
+        pooled = self.pool(self.before_pool(features))
         hidden = self.after_pool(pooled).flatten(1)
         logits: Tensor = hidden if pre_logits else self.classifier(self.dropout(hidden))
         return logits

@@ -1,4 +1,4 @@
-"""Max pooling that keeps time apart."""
+"""Pooling that keeps time apart."""
 
 from __future__ import annotations
 
@@ -16,3 +16,19 @@ class SpatialMaxPool(nn.Module):
 
     def forward(self, clips: Tensor) -> Tensor:  # noqa: D102
         return images_as_frames(F.max_pool2d(frames_as_images(clips), 3, stride=2, padding=1), clips.shape[2])
+
+
+class SpatialAveragePool(nn.Module):
+    """The mean of every 1 x 3 x 3 neighbourhood, in every second row and column; frame by frame.
+
+    Windows lie as TensorFlow's "same" padding has them, and what is outside of the image does not count.
+
+    Shape: ``[N, C, T, H, W] -> [N, C, T, ceil(H/2), ceil(W/2)]``
+    """
+
+    def forward(self, clips: Tensor) -> Tensor:  # noqa: D102
+        outside = [size % 2 for size in clips.shape[3:]]  # an even number of pixels begins with a whole window
+        means = F.avg_pool2d(
+            frames_as_images(clips), 3, stride=2, padding=outside, ceil_mode=True, count_include_pad=False
+        )
+        return images_as_frames(means, clips.shape[2])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from torch import Tensor, nn
 
 from vov3d.layers.convolution import SpatialConv3d
@@ -24,16 +26,18 @@ class SqueezeExcitation(nn.Module):
 
     Args:
         channels: channels of the input and of the output.
+        ratio: hidden width for one channel.
+        activation: of the hidden layer.
     """
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, *, ratio: float = 1 / 16, activation: Callable[[], nn.Module] = nn.ReLU) -> None:
         super().__init__()
-        hidden = squeezed_channels(channels)
+        hidden = squeezed_channels(channels, ratio)
         self.fc1 = SpatialConv3d(channels, hidden, bias=True)
-        self.relu = nn.ReLU(inplace=True)
+        self.activation = activation()
         self.fc2 = SpatialConv3d(hidden, channels, bias=True)
 
     def forward(self, clips: Tensor) -> Tensor:  # noqa: D102
         means = clips.mean(dim=(2, 3, 4), keepdim=True)  # [N,C,1,1,1]
-        gates: Tensor = self.fc2(self.relu(self.fc1(means))).sigmoid()
+        gates: Tensor = self.fc2(self.activation(self.fc1(means))).sigmoid()
         return clips * gates

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from vov3d.errors import ArgumentError
-from vov3d.layers import Head, initialise
+from vov3d.layers import Head, Stream, initialise
 from vov3d.models.gradient_checkpointing import recomputed
 
 
@@ -27,11 +27,14 @@ class ClipClassifier(nn.Module):
         head: pooling and classification.
 
     Attributes:
+        causal: whether no output depends on a later frame, so that the network can `stream`.
         num_features: width of what the classifier sees.
         gradient_checkpointing: whether each block is computed again in the backward pass, to save memory; nothing else
             changes by it.
         frozen: names of the parts that `freeze` has frozen.
     """
+
+    causal = False
 
     def __init__(self, stem: nn.Module, stages: nn.Sequential, head: Head) -> None:
         super().__init__()
@@ -95,6 +98,16 @@ class ClipClassifier(nn.Module):
         Source: published code (docs/faithfulness.md #8).
         """
         return self.head.position_logits(self.forward_features(clips), window)
+
+    def stream(self) -> Stream:
+        """Return this network in front of cameras: ``stream(frames [N,3,t,H,W]) -> logits [N,K]`` of all frames so far.
+
+        Raises:
+            ArgumentError: the network is not causal, or in training mode.
+        """
+        if not self.causal:
+            raise ArgumentError(f"{type(self).__name__} sees frames before they come; only causal networks can stream")
+        return Stream(self)
 
     def freeze(self, names: Iterable[str]) -> None:
         """Keep parts of the network as they are: no gradients, and in training they compute as in evaluation.

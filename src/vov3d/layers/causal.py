@@ -1,0 +1,139 @@
+"""Layers that see a frame and those before it, never a later one (their memory: `vov3d.layers.stream`).
+
+Axis legend: N clips, C channels, T frames, H rows, W columns.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from vov3d.layers.convolution import DepthwiseConv3d, Pad, SpatialConv3d, TemporalConv3d, pad_evenly
+from vov3d.layers.squeeze_excitation import squeezed_channels
+from vov3d.layers.stream import MeanSoFar, Memory, OverlapAdd, PastFrames
+
+
+class CausalTemporalConv3d(TemporalConv3d):
+    """A convolution of kernel t x 1 x 1 over a frame and the t - 1 before it.
+
+    Shape: ``[N, C_in, T, H, W] -> [N, C_out, T, H, W]``
+
+    Args:
+        in_channels: channels of the input.
+        out_channels: channels of the output.
+        kernel_size: t, in frames.
+        groups: ``in_channels`` for a depthwise convolution.
+        bias: whether to add a bias.
+    """
+
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel_size: int, *, groups: int = 1, bias: bool = False
+    ) -> None:
+        super().__init__(in_channels, out_channels, kernel_size, groups=groups, bias=bias)
+        self.past = PastFrames(kernel_size - 1)
+
+    def forward(self, clips: Tensor) -> Tensor:  # noqa: D102
+        rows = F.conv2d(self.past(clips).flatten(3), self.weight.squeeze(4), self.bias, groups=self.groups)
+        frames: Tensor = rows.unflatten(3, clips.shape[3:])
+        return frames
+
+
+class CausalDepthwiseConv3d(DepthwiseConv3d):
+    """A depthwise convolution of kernel t x k x k over a frame and the t - 1 before it.
+
+    Shape: ``[N, C, T, H, W] -> [N, C, T, ceil(H/stride), ceil(W/stride)]``
+
+    Args:
+        channels: channels of the input and of the output.
+        stride: spatial stride in pixels.
+        kernel_size: t and k, in frames and pixels; k is odd.
+        pad: where pixels are padded.
+    """
+
+    def __init__(
+        self, channels: int, stride: int = 1, *, kernel_size: tuple[int, int] = (3, 3), pad: Pad = pad_evenly
+    ) -> None:
+        super().__init__(channels, stride, kernel_size=kernel_size, pad=pad)
+        self.overlap_add = OverlapAdd()
+
+    def forward(self, clips: Tensor) -> Tensor:  # noqa: D102
+        summed: Tensor = self.overlap_add(self.taps(clips))
+        return summed
+
+
+class PositionalEncoding(Memory):
+    """Add sines and cosines of the frame's number, weighted by one learned scalar that starts at 0.
+
+    Shape: ``[N, C, T, H, W] -> [N, C, T, H, W]``; C is even.
+
+    Args:
+        channels: channels of the input; the first half is given sines, the second cosines.
+
+    Source: Vaswani et al., arXiv 1706.03762, Section 3.5; the weight as in MoViNet's published code.
+    """
+
+    count: Tensor | None
+
+    def __init__(self, channels: int) -> None:
+        super().__init__("count")
+        self.weight = nn.Parameter(torch.zeros(()))
+        self.frequencies = [math.pow(10_000, -2 * index / channels) for index in range(channels // 2)]
+
+    def forward(self, clips: Tensor) -> Tensor:  # noqa: D102
+        num_frames, frequencies = clips.shape[2], clips.new_tensor(self.frequencies)
+        count = clips.new_zeros(len(clips), 1) if self.count is None else self.count
+        numbers = count + torch.arange(num_frames, device=clips.device)  # [N,T]
+        if self.streaming:
+            self.count = count + num_frames
+        angles = numbers[:, None] * frequencies[:, None]
+        waves = torch.cat([angles.sin(), angles.cos()], dim=1)  # [N,C,T]
+        return clips + self.weight * waves[..., None, None]
+
+
+class CausalSqueezeExcitation(nn.Module):
+    """Scale each channel of each frame by a gate computed from the channels' means over the frames so far.
+
+    Shape: ``[N, C, T, H, W] -> [N, C, T, H, W]``
+
+    Args:
+        channels: channels of the input and of the output.
+        ratio: hidden width for one channel that is squeezed.
+        activation: of the hidden layer.
+        gate: of the output, with values from 0 to 1.
+        present: whether the means over each frame alone are seen too.
+        positions: whether the frame's number is added to what is seen.
+
+    Source: MoViNet (Kondratyuk et al., arXiv 2103.11511), Section 3.2: CausalSE.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        *,
+        ratio: float,
+        activation: Callable[[], nn.Module],
+        gate: Callable[[], nn.Module] = nn.Sigmoid,
+        present: bool = False,
+        positions: bool = False,
+    ) -> None:
+        super().__init__()
+        seen = 2 * channels if present else channels
+        hidden = squeezed_channels(seen, ratio)
+        self.present = present
+        self.so_far = MeanSoFar()
+        self.positions = PositionalEncoding(seen) if positions else nn.Identity()
+        self.fc1 = SpatialConv3d(seen, hidden, bias=True)
+        self.activation = activation()
+        self.fc2 = SpatialConv3d(hidden, channels, bias=True)
+        self.gate = gate()
+
+    def forward(self, clips: Tensor) -> Tensor:  # noqa: D102
+        present = clips.mean(dim=(3, 4), keepdim=True)  # [N,C,T,1,1]
+        means = self.so_far(present)
+        seen = self.positions(torch.cat([means, present], dim=1) if self.present else means)
+        gates: Tensor = self.gate(self.fc2(self.activation(self.fc1(seen))))
+        return clips * gates
