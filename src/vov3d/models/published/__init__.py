@@ -4,15 +4,25 @@ from torch import nn
 
 from vov3d.errors import CheckpointError
 from vov3d.models.published.image_resnet import IMAGE_RESNET, RESNET
+from vov3d.models.published.inception import GOOGLENET, I3D_PORT
 from vov3d.models.published.layout import COUNTER, Backbone, Layout
 from vov3d.models.published.pyslowfast import PYSLOWFAST, published_name
 from vov3d.models.published.pytorchvideo import PYTORCHVIDEO_X3D
 from vov3d.models.published.temporal_shift import MMACTION2_TSM, TSM_AUTHORS
+from vov3d.models.published.torchvision_video import TORCHVISION_VIDEO
 
 __all__ = ["BACKBONES", "COUNTER", "LAYOUTS", "Backbone", "Layout", "published_name", "published_names"]
 
-LAYOUTS: tuple[Layout, ...] = (PYSLOWFAST, PYTORCHVIDEO_X3D, IMAGE_RESNET, TSM_AUTHORS, MMACTION2_TSM)
-BACKBONES: tuple[Backbone, ...] = (RESNET,)
+LAYOUTS: tuple[Layout, ...] = (
+    PYSLOWFAST,
+    PYTORCHVIDEO_X3D,
+    IMAGE_RESNET,
+    TSM_AUTHORS,
+    MMACTION2_TSM,
+    I3D_PORT,
+    TORCHVISION_VIDEO,
+)
+BACKBONES: tuple[Backbone, ...] = (RESNET, GOOGLENET)
 
 
 def published_names(model: nn.Module) -> dict[str, str]:
