@@ -327,7 +327,7 @@ def test_measurements_of_another_comparison_are_taken_by_clip(counted: Compariso
     assert [cost.measured for cost in found.costs] == [measured, *[None] * (len(counted.costs) - 1)]
     row = next(row for row in cost_table(found).rows if row[-2] == "20")
     assert row[0] == counted.costs[0].clip.model
-    assert row[-3:] == ("5", "20", "10-30")
+    assert row[-3:] == ("5", "20", "100%")
 
 
 def test_the_terminal_table_fits_100_columns(

@@ -81,10 +81,10 @@ def _text(result: Comparison) -> str:
 
     costs = cost_table(result)
     about = READING if result.made_on is None else f"{READING} {measured_on(result)}"
-    parts = [costs.title, table(costs.columns, costs.rows), *failures(result), _wrapped(about)]
+    parts = [costs.title, table(costs.columns, costs.rows, gap=2), *failures(result), _wrapped(about)]
     sections = section_tables(result)
     for section in sections:
-        parts += [section.title, table(section.columns, section.rows)]
+        parts += [section.title, table(section.columns, section.rows, gap=2)]
     if sections:
         parts.append(_wrapped(PRINTED))
     parts += [_wrapped(f"{number}  {note}") for number, note in enumerate(notes(result), 1)]

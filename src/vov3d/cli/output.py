@@ -19,12 +19,13 @@ def to_json(value: object) -> str:
     return json.dumps(_plain(value), indent=2, ensure_ascii=False, allow_nan=False)
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table; columns whose names end in ``>`` are numbers, set right."""
+def table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, gap: int = 3) -> str:
+    """A table; columns whose names end in ``>`` are numbers, set right; 2 or 3 spaces stand between columns."""
     from rich import box
     from rich.table import Table
 
-    result = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="")
+    padding = (0, 1, 0, gap - 2)
+    result = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="", padding=padding)
     for column in columns:
         is_number = column.endswith(">")
         result.add_column(column.rstrip(">"), justify="right" if is_number else "left", overflow="fold")

@@ -230,7 +230,7 @@ _KINETICS = (
     ),
     _row("TSM", "tsm_r50", "16x224", (24.3, 65, 30), "tsm-mmaction", of="T7", start="ImageNet", k400=(74.7, None)),
     _row("STM", "stm_r50", "16x224", (None, 67, 30), of="T7", start="ImageNet", k400=(73.7, 91.6)),
-    _row("TEA R50", "tea_r50", "16x224", (24.4, 70, 30), of="T7", start="ImageNet", k400=(76.1, 92.5)),
+    _row("TEA R50", "tea_r50", "16x224", (24.4, 70, 30), "tea-174", of="T7", start="ImageNet", k400=(76.1, 92.5)),
     _row("R(2+1)D", "r2plus1d_34", "16x112", (63.6, 152, 115), "r2plus1d", of="T7", k400=(72.0, 90.0)),
     _row(
         "SlowFast 4x16 R50",

@@ -27,6 +27,7 @@ NOTES = {
         "MMAction2 trained TSM anew: on V2 62.7 (ResNet-50, 8 frames), 64.2 (16 frames) and 63.7 (ResNet-101, 8 "
         "frames), on Kinetics-400 73.2 (8 frames) and 75.1 (16 frames)."
     ),
+    "tea-174": "24.4 million is the network with the 174 classes of Something-Something.",
     "tpn": "MMAction2 measures 51.9 on V1.",
     "slowfast-16x8": "PySlowFast's list does not have 63.9/88.2, but 63.0/88.5, and 63.5/88.7 with multigrid training.",
     "ip-is-ir": (

@@ -34,7 +34,7 @@ class Table:
 
 def cost_table(comparison: Comparison) -> Table:
     """What one view of each network costs, the cheapest first."""
-    columns = ("model", "clip", "M params>", "GMACs>", "views>", "GMACs/video>", "M act.>", "MiB>", "ms>", "min-max>")
+    columns = ("model", "clip", "M params>", "GMACs>", "views>", "GMACs/video>", "M act.>", "MiB>", "ms>", "spread>")
     by_gmacs = sorted(comparison.costs, key=lambda cost: math.inf if cost.gmacs is None else cost.gmacs)
     rows = tuple((cost.clip.model, cost.clip.size, *_cost(cost, comparison)) for cost in by_gmacs)
     return Table(f"What one view costs: {comparison.input}", columns, rows)
@@ -92,7 +92,8 @@ def _cost(cost: Cost, comparison: Comparison) -> tuple[str, ...]:
     if found is None or found.latency_ms is None or found.fastest_ms is None or found.slowest_ms is None:
         return (*counted, "-", "fails" if found and found.failure else "-", "-")
     peak = "-" if found.peak_mib is None else f"{found.peak_mib:,.0f}"
-    return (*counted, peak, f"{found.latency_ms:,.0f}", f"{found.fastest_ms:,.0f}-{found.slowest_ms:,.0f}")
+    spread = (found.slowest_ms - found.fastest_ms) / found.latency_ms
+    return (*counted, peak, f"{found.latency_ms:,.0f}", f"{spread:.0%}")
 
 
 def _published(row: Row, datasets: Sequence[str], numbers: dict[str, int], comparison: Comparison) -> tuple[str, ...]:
