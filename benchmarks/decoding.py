@@ -27,7 +27,7 @@ from vov3d.data.cache import CRF, GOP_FRAMES, VideoCache
 from vov3d.data.dataset import Clip, ClipDataset, Sampling, ViewDataset, Views
 from vov3d.data.sources import VideoIndex, VideoItem
 from vov3d.data.transforms import normalise, short_side_size
-from vov3d.data.video import open_video
+from vov3d.data.video import Window, open_video
 from vov3d.environment import describe_environment
 
 RESULTS = Path(__file__).parent / "results"
@@ -116,9 +116,14 @@ def asked(path: Path, read: Callable[[], object]) -> tuple[list[int], tuple[int,
     calls: list[tuple[list[int], tuple[int, int]]] = []
     frames = pyav.PyAVDecoder.frames
 
-    def spy(self: pyav.PyAVDecoder, indices: Sequence[int], size: tuple[int, int] | None = None) -> torch.Tensor:
+    def spy(
+        self: pyav.PyAVDecoder,
+        indices: Sequence[int],
+        size: tuple[int, int] | None = None,
+        window: Window | None = None,
+    ) -> torch.Tensor:
         calls.append((sorted({int(index) for index in indices}), size or (0, 0)))
-        return frames(self, indices, size)
+        return frames(self, indices, size, window)
 
     pyav.PyAVDecoder.frames = spy  # type: ignore[method-assign]
     try:

@@ -23,7 +23,7 @@ from tests.data.video_files import (
 )
 from vov3d.data.pyav import PyAVDecoder, _quarter_turns
 from vov3d.data.timeline import Jump
-from vov3d.data.video import Decoder, open_video
+from vov3d.data.video import Decoder, Window, open_video
 from vov3d.errors import DecodeError
 
 RNG = np.random.default_rng(7)
@@ -357,6 +357,17 @@ def test_wrong_arguments(lossless: Path) -> None:
             video.frames([-1])
         with pytest.raises(ValueError, match="at least 1 pixel"):
             video.frames([0], size=(0, 10))
+        for window in (Window(0, 0, 41, 10), Window(-1, 0, 10, 10), Window(0, 31, 10, 10), Window(5, 5, 0, 10)):
+            with pytest.raises(ValueError, match="must lie in frames of 40 x 40 pixels"):
+                video.frames([0], size=(40, 40), window=window)
+
+
+@pytest.mark.parametrize("rotation", [0, -90])
+def test_a_window_is_a_part_of_the_frames(folder: Path, rotation: int) -> None:
+    with open_video(Recording(f"window_{rotation}.mp4", rotation=rotation).write(folder)) as video:
+        for size in (None, (50, 70)):
+            whole = video.frames([7, 2, 7], size)
+            assert torch.equal(video.frames([7, 2, 7], size, Window(3, 11, 20, 30)), whole[..., 3:23, 11:41])
 
 
 def test_damaged_files_give_frames_or_a_decode_error(folder: Path) -> None:

@@ -31,7 +31,15 @@ import torch
 from vov3d.data.opening import open_item
 from vov3d.data.sources.index import VideoItem
 from vov3d.data.transforms import short_side_size
-from vov3d.data.video import Decoder, FileInMemory, VideoInfo, checked_indices, open_file_in_memory
+from vov3d.data.video import (
+    Decoder,
+    FileInMemory,
+    VideoInfo,
+    Window,
+    checked_indices,
+    checked_window,
+    open_file_in_memory,
+)
 from vov3d.errors import ArgumentError, DecodeError
 from vov3d.files import write_bytes, write_text
 
@@ -157,10 +165,11 @@ class CachedDecoder:
         """What is known of the source."""
         return self._info
 
-    def frames(self, indices: Sequence[int], size: tuple[int, int] | None = None) -> torch.Tensor:
+    def frames(
+        self, indices: Sequence[int], size: tuple[int, int] | None = None, window: Window | None = None
+    ) -> torch.Tensor:
         """Decode exactly the frames asked for (see `Decoder.frames`)."""
-        numbers = checked_indices(self._info, indices, size)
-        return self._copy.frames(numbers, size or (self._info.height, self._info.width))
+        return self._copy.frames(checked_indices(self._info, indices), *checked_window(self._info, size, window))
 
     def close(self) -> None:
         """Release the copy."""

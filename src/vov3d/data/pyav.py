@@ -40,7 +40,7 @@ from av.video.stream import VideoStream
 
 from vov3d.data.packet_bytes import CODECS_TO_CHECK, is_damaged, is_h264_without_idr
 from vov3d.data.timeline import AstrayError, Jump, Timeline, packets, read_timeline
-from vov3d.data.video import FileInMemory, VideoInfo, checked_indices
+from vov3d.data.video import FileInMemory, VideoInfo, Window, checked_indices, checked_window
 from vov3d.errors import DecodeError
 
 FALLBACK_FPS = 30.0
@@ -103,17 +103,19 @@ class PyAVDecoder:
         """What is known of the video."""
         return self._info
 
-    def frames(self, indices: Sequence[int], size: tuple[int, int] | None = None) -> torch.Tensor:
+    def frames(
+        self, indices: Sequence[int], size: tuple[int, int] | None = None, window: Window | None = None
+    ) -> torch.Tensor:
         """Decode exactly the frames asked for (see `Decoder.frames`)."""
-        numbers = checked_indices(self._info, indices, size)
-        height, width = size or (self._info.height, self._info.width)
+        numbers = checked_indices(self._info, indices)
+        (height, width), window = checked_window(self._info, size, window)
         places: dict[int, list[int]] = {}
         for place, number in enumerate(numbers):
             places.setdefault(number, []).append(place)
         try:
-            pictures = np.empty((len(numbers), height, width, 3), np.uint8)
+            pictures = np.empty((len(numbers), window.height, window.width, 3), np.uint8)
             for number, frame in self._find(sorted(places)):
-                picture = self._picture(frame, height, width)
+                picture = window.of(self._picture(frame, height, width))
                 del frame  # FFmpeg recycles its buffers in the same order, whichever frames are asked for
                 for place in places[number]:
                     pictures[place] = picture
