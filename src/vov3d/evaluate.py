@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +28,7 @@ from vov3d.errors import DataError, DecodeError
 from vov3d.files import csv_text, write_text
 from vov3d.inference import Activation, default_workers, threads_beside, video_probabilities
 from vov3d.interrupts import ignore_interrupts, stop_for
+from vov3d.locks import sole_writer
 from vov3d.metrics import ClassScore, score, score_multi_label
 from vov3d.plots import confusion_chart
 from vov3d.trained import load_trained
@@ -182,6 +185,7 @@ def evaluate(
         DataError: if the data has no such split, classes that the network does not know, or several labels a video
             where the network knows one.
         CheckpointError: if the checkpoint cannot be read.
+        InUseError: if another process writes to ``out``.
     """
     from vov3d.data.sources import read_index
 
@@ -201,7 +205,10 @@ def evaluate(
         cache=build_cache(trained.recipe, Path(cache) if cache is not None else None, index.root, crop),
     )
     workers = default_workers() if workers is None else workers
-    with process_group(device) as group, threads_beside(workers):
+    folder = Path(out) if out is not None else None
+    with process_group(device) as group, threads_beside(workers), ExitStack() as held:
+        if folder is not None:
+            group.from_main(partial(held.enter_context, sole_writer(folder)))
         scores, missing = score_videos(
             trained.model.to(group.device),
             views,
@@ -213,22 +220,22 @@ def evaluate(
             allow_missing=allow_missing,
             on_progress=on_progress,
         )
-    if not scores:
-        raise DataError(f"none of the {len(missing)} videos of {str(data)!r} could be decoded: {missing[0].reason}")
-    metrics = summarise(
-        scores,
-        missing,
-        index.labels,
-        views,
-        checkpoint=str(checkpoint),
-        data=str(data),
-        split=split,
-        seconds=time.perf_counter() - started,
-        loss=loss,
-    )
-    evaluation = Evaluation(metrics, tuple(scores), Path(out) if out is not None else None)
-    if evaluation.out is not None and group.is_main:
-        write_evaluation(evaluation, evaluation.out)
+        if not scores:
+            raise DataError(f"none of the {len(missing)} videos of {str(data)!r} could be decoded: {missing[0].reason}")
+        metrics = summarise(
+            scores,
+            missing,
+            index.labels,
+            views,
+            checkpoint=str(checkpoint),
+            data=str(data),
+            split=split,
+            seconds=time.perf_counter() - started,
+            loss=loss,
+        )
+        evaluation = Evaluation(metrics, tuple(scores), folder)
+        if folder is not None and group.is_main:
+            write_evaluation(evaluation, folder)
     return evaluation
 
 

@@ -11,7 +11,7 @@ import json
 import logging
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -35,6 +35,7 @@ from vov3d.evaluate import Metrics, score_videos, summarise
 from vov3d.inference import default_workers, threads_beside
 from vov3d.interrupts import interrupts_noted, stop_for
 from vov3d.loading import ClipLoader, lost_worker
+from vov3d.locks import sole_writer
 from vov3d.optim import optimizer_tensors, recompute_norm_statistics, restore_optimizer
 from vov3d.optim.average import average_tensors, restore_average
 from vov3d.progress import TrainingProgress
@@ -128,6 +129,7 @@ def train(
 
     Raises:
         DataError: if the data cannot be read, or too much of it cannot be decoded.
+        InUseError: if another process trains in ``out``.
         RecipeError: if the recipe is not valid.
         RunFolderError: if ``out`` holds a run and ``resume`` is not given, or there is nothing to resume.
         TerminatedError: if the process was asked to end (SIGTERM); the run stands in ``out``.
@@ -144,9 +146,14 @@ def train(
     check_loss(recipe.train.loss, index)
     workers = default_workers() if workers is None else workers
     safety = safety or Safety()
-    with process_group(device) as group, threads_beside(workers), _one_line_of_torch(group):
-        folder = RunFolder(Path(out), safety.keep)
-        goes_on = group.from_main(lambda: folder.check(resume=resume))
+    folder = RunFolder(Path(out), safety.keep)
+    with process_group(device) as group, threads_beside(workers), _one_line_of_torch(group), ExitStack() as held:
+
+        def claim() -> bool:
+            held.enter_context(sole_writer(folder.path))
+            return folder.check(resume=resume)
+
+        goes_on = group.from_main(claim)
         training = _Training(
             recipe,
             index,
