@@ -15,7 +15,8 @@ from vov3d.build import build_model, build_optimizer
 from vov3d.data.dataset import FrameOrder
 from vov3d.data.motion import MOTION_CLASSES
 from vov3d.errors import RunFolderError
-from vov3d.evaluate import Evaluation, evaluate
+from vov3d.evaluate import evaluate
+from vov3d.evaluation import Evaluation
 from vov3d.files import write_text
 from vov3d.inference import default_workers, threads_beside
 from vov3d.locks import sole_writer
@@ -23,7 +24,8 @@ from vov3d.predict import predict
 from vov3d.progress import task_progress
 from vov3d.recipe import Recipe, load_recipe, override, with_epochs
 from vov3d.report import report
-from vov3d.train import Safety, train
+from vov3d.train import train
+from vov3d.training import Safety
 
 log = logging.getLogger("vov3d")
 

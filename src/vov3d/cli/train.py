@@ -22,7 +22,7 @@ from vov3d.recipe import (
 )
 
 if TYPE_CHECKING:
-    from vov3d.train import TrainResult
+    from vov3d.training import TrainResult
 
 DEFAULT_RECIPE = "folder/vov3d_s_16"
 SHORTHANDS = {"train.epochs": "--epochs", "train.batch_size": "--batch-size", "optim.lr": "--lr"}
@@ -101,7 +101,8 @@ def _recipe_to_explain(parser: Parser) -> dict[str, str]:
 def run(args: Namespace) -> Answer:
     """Resolve the recipe, then train."""
     recipe = resolve(args)
-    from vov3d.train import Safety, train
+    from vov3d.train import train
+    from vov3d.training import Safety
 
     result = train(
         recipe,

@@ -99,14 +99,20 @@ class VideoCache:
             return open_item(item, frame_fps, shards)
         return _read_copy(path, item) or self._copied(item, path, open_item(item, frame_fps, shards))
 
+    @property
+    def settings(self) -> str:
+        """What decides how copies look: where it is equal, so are they."""
+        coder = " ".join(f"{name} {value}" for name, value in sorted(ENCODER.items()))
+        return f"format {FORMAT}, short side {self.short_side}, GOP {self.gop_frames}, CRF {self.crf}, {coder}"
+
     def path_of(self, item: VideoItem, frame_fps: float | None = None) -> Path | None:
         """Where the copy of a video is or would be; None where the video cannot be found."""
         try:
             source = _identity(item)
         except OSError:
             return None
-        settings = [FORMAT, self.short_side, self.gop_frames, self.crf, sorted(ENCODER.items()), frame_fps]
-        key = hashlib.sha256(json.dumps([settings, source]).encode("utf-8", "surrogatepass")).hexdigest()[:32]
+        told = json.dumps([self.settings, frame_fps, source])
+        key = hashlib.sha256(told.encode("utf-8", "surrogatepass")).hexdigest()[:32]
         return self.folder / key[:2] / f"{key}.mp4"
 
     def _copied(self, item: VideoItem, path: Path, video: Decoder) -> Decoder:
