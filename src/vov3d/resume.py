@@ -44,6 +44,11 @@ class EpochRow:
     quarantined: int
     val_map: float | None = None
 
+    @property
+    def accuracy(self) -> float | None:
+        """The number by which networks are compared."""
+        return self.val_map if self.val_map is not None else self.val_top1
+
 
 @dataclass(frozen=True)
 class StepMemory:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -14,7 +16,7 @@ from vov3d.inference import default_workers, threads_beside
 from vov3d.loading import lost_worker
 from vov3d.locks import sole_writer
 from vov3d.run_folder import RunFolder
-from vov3d.training import Safety, Training, TrainResult
+from vov3d.training import Safety, Training
 
 if TYPE_CHECKING:
     from vov3d.recipe import Recipe
@@ -22,6 +24,33 @@ if TYPE_CHECKING:
 log = logging.getLogger("vov3d")
 
 Resume = bool | Literal["auto"]
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """A finished training.
+
+    Attributes:
+        out: the run folder.
+        epochs: passes over the training videos.
+        best_top1: highest accuracy on the validation videos during training, one view each; it chose
+            ``best.safetensors``, so it flatters. Mean average precision where a video has several labels, ``None``
+            without validation videos.
+        last_top1: the same at the end.
+        checkpoint: the network at the end of training.
+        quarantined: training videos that could not be decoded.
+        seconds: how long it took.
+        score_name: ``"top-1"``, or ``"mAP"`` where a video has several labels.
+    """
+
+    out: Path
+    epochs: int
+    best_top1: float | None
+    last_top1: float | None
+    checkpoint: Path
+    quarantined: int
+    seconds: float
+    score_name: str = "top-1"
 
 
 def train(
@@ -92,7 +121,18 @@ def train(
             for note in (*index.notes, *training.summary()):
                 log.info("%s", note)
         group.from_main(lambda: folder.begin(to_yaml(recipe), data=str(data), device=str(group.device)))
-        return training.run()
+        started = time.perf_counter()
+        training.run()
+    return TrainResult(
+        out=folder.path,
+        epochs=recipe.train.epochs,
+        best_top1=training.best,
+        last_top1=training.rows[-1].accuracy,
+        checkpoint=folder.last,
+        quarantined=len(training.quarantine),
+        seconds=time.perf_counter() - started,
+        score_name="mAP" if index.multi_label else "top-1",
+    )
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from vov3d.build import build_cache, build_clips, build_model, build_views, head_window
 from vov3d.checkpoint import as_json, write_checkpoint
-from vov3d.data.fingerprint import CACHE, NO_CACHE, TRAIN, fingerprint
+from vov3d.data.fingerprint import check_unchanged, fingerprint
 from vov3d.distributed import ProcessGroup
 from vov3d.errors import ArgumentError, DataError, RunFolderError
 from vov3d.evaluation import Metrics, summarise
@@ -41,33 +41,6 @@ if TYPE_CHECKING:
     from vov3d.recipe import Recipe
 
 log = logging.getLogger("vov3d")
-
-
-@dataclass(frozen=True)
-class TrainResult:
-    """A finished training.
-
-    Attributes:
-        out: the run folder.
-        epochs: passes over the training videos.
-        best_top1: highest accuracy on the validation videos during training, one view each; it chose
-            ``best.safetensors``, so it flatters. Mean average precision where a video has several labels, ``None``
-            without validation videos.
-        last_top1: the same at the end.
-        checkpoint: the network at the end of training.
-        quarantined: training videos that could not be decoded.
-        seconds: how long it took.
-        score_name: ``"top-1"``, or ``"mAP"`` where a video has several labels.
-    """
-
-    out: Path
-    epochs: int
-    best_top1: float | None
-    last_top1: float | None
-    checkpoint: Path
-    quarantined: int
-    seconds: float
-    score_name: str = "top-1"
 
 
 @dataclass(frozen=True)
@@ -141,22 +114,11 @@ class Training:
             f"{self.step.batch_text()}, learning rate {self.step.rate(0, 0):.4g} at the first step",
         ]
 
-    def run(self) -> TrainResult:
+    def run(self) -> None:
         """Train from where the run stands to the end of the recipe."""
-        started = time.perf_counter()
         with self.progress, interrupts_noted() as self.asked_to_stop:
             while self.position.epoch < self.recipe.train.epochs:
                 self._train_epoch()
-        return TrainResult(
-            out=self.folder.path,
-            epochs=self.recipe.train.epochs,
-            best_top1=self.best,
-            last_top1=_headline(self.rows[-1]),
-            checkpoint=self.folder.last,
-            quarantined=len(self.quarantine),
-            seconds=time.perf_counter() - started,
-            score_name="mAP" if self.index.multi_label else "top-1",
-        )
 
     def _train_epoch(self) -> None:
         epoch, first_step = self.position.epoch, self.position.step
@@ -223,7 +185,7 @@ class Training:
         self.rows.append(row)
         self.position = Position(number, 0)
         self.tally.zero_()
-        accuracy = _headline(row)
+        accuracy = row.accuracy
         best = accuracy is not None and (self.best is None or accuracy >= self.best)
         self.best = accuracy if best else self.best
         stop = self.group.largest(self.asked_to_stop())
@@ -327,30 +289,9 @@ class Training:
             raise RunFolderError(
                 f"the run in {str(self.folder.path)!r} was begun with another recipe; resume it with its recipe.yaml"
             )
-        for what, found in self.fingerprint.items():
-            if (begun := state.data[what]) != found:
-                raise RunFolderError(f"the run in {str(self.folder.path)!r} {self._difference(what, begun, found)}")
+        check_unchanged(state.data, self.fingerprint, self.index, self.folder.path)
         self.step.restore(state)
         self.position, self.rows, self.best = state.position, list(state.rows), state.best
         self.quarantine.restore(state.quarantine)
         self.tally = torch.tensor(state.tally, dtype=torch.float64)
         log.info("resumed after epoch %d, step %d", self.position.epoch, self.position.step)
-
-    def _difference(self, what: str, begun: str, found: str) -> str:
-        """Say how the data that the run began with differs from what is given now, and what to do."""
-        if what == CACHE and begun == NO_CACHE:
-            return "was begun without --cache, whose copies are not quite the videos; leave it out"
-        if what == CACHE and found == NO_CACHE:
-            return "was begun with --cache, whose copies are not quite the videos; give it, any folder will do"
-        if what == CACHE:
-            return f"was begun with other copies ({begun}) than --cache makes now ({found}); give a new --out"
-        num_videos = len(self.index.splits.get("train" if what == TRAIN else "val", ()))
-        return (
-            f"was begun with other {what} than the {num_videos} in {len(self.index.labels)} classes of "
-            f"{str(self.index.root)!r}; give its --data, or a new --out"
-        )
-
-
-def _headline(row: EpochRow) -> float | None:
-    """Return the number by which networks are compared."""
-    return row.val_map if row.val_map is not None else row.val_top1

@@ -22,7 +22,7 @@ from vov3d.recipe import (
 )
 
 if TYPE_CHECKING:
-    from vov3d.training import TrainResult
+    from vov3d.train import TrainResult
 
 DEFAULT_RECIPE = "folder/vov3d_s_16"
 SHORTHANDS = {"train.epochs": "--epochs", "train.batch_size": "--batch-size", "optim.lr": "--lr"}
