@@ -27,7 +27,7 @@ from vov3d.data.cache import CRF, GOP_FRAMES, VideoCache
 from vov3d.data.dataset import Clip, ClipDataset, Sampling, ViewDataset, Views
 from vov3d.data.sources import VideoIndex, VideoItem
 from vov3d.data.transforms import normalise, short_side_size
-from vov3d.data.video import open_video
+from vov3d.data.video import Window, open_video
 from vov3d.environment import describe_environment
 
 RESULTS = Path(__file__).parent / "results"
@@ -116,9 +116,14 @@ def asked(path: Path, read: Callable[[], object]) -> tuple[list[int], tuple[int,
     calls: list[tuple[list[int], tuple[int, int]]] = []
     frames = pyav.PyAVDecoder.frames
 
-    def spy(self: pyav.PyAVDecoder, indices: Sequence[int], size: tuple[int, int] | None = None) -> torch.Tensor:
+    def spy(
+        self: pyav.PyAVDecoder,
+        indices: Sequence[int],
+        size: tuple[int, int] | None = None,
+        window: Window | None = None,
+    ) -> torch.Tensor:
         calls.append((sorted({int(index) for index in indices}), size or (0, 0)))
-        return frames(self, indices, size)
+        return frames(self, indices, size, window)
 
     pyav.PyAVDecoder.frames = spy  # type: ignore[method-assign]
     try:
@@ -231,11 +236,11 @@ def compare(kind: Kind, path: Path, jpegs: Path, pattern: Pattern, rounds: int) 
         return normalise(frames[..., :crop, :crop], 0.45, 0.225)
 
     variants: dict[str, Callable[[int], object]] = {"ours": read, "limit": limit, "whole": plain, "jpeg": read_jpegs}
+    found = measured(variants, rounds)
     if pattern.num_clips:
         held = read(0)
         assert isinstance(held, Views)
-        variants["float"] = lambda _draw: held.views
-    found = measured(variants, rounds)
+        found |= measured({"float": lambda _draw: held.views}, rounds)
     limits = limits[1:]
     median = {name: statistics.median(values) for name, values in found.items()}
     alone = [one.total_ms for one in limits]

@@ -15,7 +15,7 @@ from tests.tiny import LABELS, tiny_recipe
 from vov3d.build import build_cache, build_model, build_optimizer, build_views, head_window
 from vov3d.checkpoint import write_checkpoint
 from vov3d.convert import convert
-from vov3d.data.sources import VideoIndex, VideoItem
+from vov3d.data.sources import VideoIndex, VideoItem, read_index
 from vov3d.data.sources.renumber import renumbered
 from vov3d.errors import ArgumentError, CheckpointError, DataError
 from vov3d.models import ClipClassifier, create_model
@@ -241,11 +241,27 @@ def test_what_a_checkpoint_says_of_itself() -> None:
     assert told["vov3d"] == vov3d.__version__
 
 
-def test_a_cache_does_not_lie_in_the_data_set(tmp_path: Path) -> None:
-    recipe = tiny_recipe()
-    for folder in (tmp_path, tmp_path / "copies", tmp_path / "a" / ".." / "copies"):
-        with pytest.raises(ArgumentError, match=r"--cache .* lies in the data set .*; give a folder outside of it"):
-            build_cache(recipe, folder, tmp_path)
-    assert list(tmp_path.iterdir()) == []
-    assert build_cache(recipe, None, tmp_path) is None
-    assert build_cache(recipe, tmp_path / "copies", tmp_path / "videos") is not None
+def test_a_cache_does_not_lie_where_its_copies_are_taken_for_videos(own_videos: Path) -> None:
+    recipe, index = tiny_recipe(), read_index(own_videos)
+    before = sorted(own_videos.rglob("*"))
+    for name in (".", "copies", "train/dark/copies", "train/../copies"):
+        with pytest.raises(ArgumentError, match=r"--cache .* lies in the data set .*, which is searched for videos; "):
+            build_cache(recipe, own_videos / name, index)
+    assert sorted(own_videos.rglob("*")) == before
+    for folder in (own_videos / ".copies", own_videos.parent / "copies"):
+        assert build_cache(recipe, folder, index) is not None
+    assert build_cache(recipe, None, index) is None
+
+
+def test_a_cache_may_lie_beside_a_list(own_videos: Path) -> None:
+    rows = [f"{path.relative_to(own_videos)},{path.parent.name}" for path in sorted(own_videos.rglob("*.mp4"))]
+    listed = own_videos / "index.csv"
+    listed.write_text("\n".join(["path,label", *rows]))
+    index = read_index(listed)
+    cache = build_cache(tiny_recipe(), own_videos / "copies", index)
+    assert cache is not None
+    cache.open(index.splits["train"][0]).close()
+    assert list((own_videos / "copies").rglob("*.mp4"))
+    for place in (listed, own_videos):
+        again = read_index(place)
+        assert (again.labels, again.splits) == (index.labels, index.splits)

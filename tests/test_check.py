@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import shutil
+import sys
+import time
 from pathlib import Path
 
 import av
@@ -13,6 +15,8 @@ from PIL import Image
 from rich.console import Console
 
 from vov3d.check import DataReport, Spread, check, render
+from vov3d.check.opened import Opened, try_to_open
+from vov3d.data.sources import VideoItem
 from vov3d.errors import DataError
 
 
@@ -192,3 +196,22 @@ def test_a_sound_set_of_several_labels(tmp_path: Path) -> None:
         "and read the mAP, which counts every class alike",
         "nothing stands in the way of a training, with --train.loss sigmoid",
     ]
+
+
+def test_who_interrupts_does_not_wait_for_the_videos_that_are_left(
+    videos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slowly(split: str, item: VideoItem, frame_fps: float | None) -> Opened:
+        seen.append(item)
+        time.sleep(0.05)
+        return try_to_open(split, item, frame_fps)
+
+    def interrupt(done: int, _total: int) -> None:
+        if done == 2:
+            raise KeyboardInterrupt
+
+    seen: list[VideoItem] = []
+    monkeypatch.setattr(sys.modules["vov3d.check.look"], "try_to_open", slowly)
+    with pytest.raises(KeyboardInterrupt):
+        check(videos, workers=1, on_progress=interrupt)
+    assert 2 <= len(seen) <= 4

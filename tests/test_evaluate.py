@@ -23,7 +23,9 @@ from vov3d.data.sources import read_index
 from vov3d.data.video import open_video
 from vov3d.distributed import Item, ProcessGroup
 from vov3d.errors import CheckpointError, DataError, DecodeError
-from vov3d.evaluate import Evaluation, evaluate, score_videos
+from vov3d.evaluate import evaluate
+from vov3d.evaluation import Evaluation
+from vov3d.scoring import score_videos
 from vov3d.trained import load_trained
 
 pytestmark = pytest.mark.usefixtures("small")

@@ -27,7 +27,7 @@ def state(epoch: int = 2, step: int = 7, **changes: object) -> ResumeState:
         "quarantine": {"\u00f6/a.mp4": "the file is empty"},
         "best": 0.1 + 0.2,
         "recipe": {"optim": {"lr": 5e-5}},
-        "data": "abc",
+        "data": {"training videos": "abc", "cache": "none"},
     }
     return ResumeState(**{**values, **changes})  # type: ignore[arg-type]
 

@@ -72,12 +72,6 @@ def test_what_a_killed_process_left_unfinished_is_removed(tmp_path: Path) -> Non
     assert sorted(file.name for file in tmp_path.rglob(".*")) == [".mine", ".mine"]
 
 
-def test_a_file_is_no_folder(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    with pytest.raises(RunFolderError, match=r"--out '.*file' is a file; give a folder"):
-        RunFolder(tmp_path / "file").check(resume=False)
-
-
 def test_the_log_has_empty_cells_where_nothing_was_measured(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
     folder.write_log([ROW], {})

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,8 @@ import torch
 from tests.tiny import LABELS, SETTINGS, FrozenNorms, break_video, calling_back, read_rows, small_network, tiny_recipe
 from vov3d.checkpoint import read_checkpoint
 from vov3d.cli import main
+from vov3d.data.fingerprint import TRAIN, VAL, fingerprint
+from vov3d.data.sources import read_index
 from vov3d.errors import CheckpointError, DataError, RecipeError, RunFolderError, TrainingError
 from vov3d.evaluate import evaluate
 from vov3d.models import MODELS, TSM, TSN, VoV3D
@@ -489,6 +492,57 @@ def test_a_run_goes_on_with_its_own_recipe_and_data_alone(whole: Path, spoilt: P
     with pytest.raises(RunFolderError, match="begun with other training videos than the 11 in 3 classes"):
         train_here(own_videos, whole, LONGER, resume=True)
     assert {file.name: file.read_bytes() for file in whole.rglob("*") if file.is_file()} == before
+
+
+@pytest.mark.usefixtures("small")
+def test_a_run_goes_on_with_its_own_validation_videos_alone(
+    whole: Path, spoilt: Path, own_videos: Path, tmp_path: Path
+) -> None:
+    before = {file.name: file.read_bytes() for file in whole.rglob("*") if file.is_file()}
+    break_video(own_videos / "train" / "light" / "1.mp4")
+    (own_videos / "val" / "dark" / "0.mp4").rename(own_videos / "val" / "dark" / "9.mp4")
+    with pytest.raises(RunFolderError, match=r"begun with other validation videos than the 6 in 3 classes of "):
+        train_here(own_videos, whole, LONGER, resume=True)
+    (own_videos / "val" / "dark" / "9.mp4").rename(own_videos / "val" / "light" / "0.mp4")
+    with pytest.raises(RunFolderError, match="begun with other validation videos than the 5 in 3 classes of"):
+        train_here(own_videos, whole, LONGER, resume="auto")
+    assert {file.name: file.read_bytes() for file in whole.rglob("*") if file.is_file()} == before
+
+
+@pytest.mark.usefixtures("small")
+def test_a_run_goes_on_with_its_own_kind_of_copies_alone(
+    videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def go_on(out: str, cache: Path | None) -> None:
+        recipe = tiny_recipe({"train.epochs": "1"})
+        train(recipe, videos, tmp_path / out, device="cpu", workers=0, cache=cache, resume="auto", quiet=True)
+
+    def refused(out: str, cache: Path | None, told: str) -> None:
+        with pytest.raises(RunFolderError, match=told) as caught:
+            go_on(out, cache)
+        assert "\n" not in str(caught.value)
+
+    go_on("plain", None)
+    go_on("cached", tmp_path / "copies")
+    plain, cached = (weights_of(tmp_path / out / "last.safetensors") for out in ("plain", "cached"))
+    assert [name for name in plain if not torch.equal(plain[name], cached[name])]
+    refused("plain", tmp_path / "copies", r"plain' was begun without --cache, .*; leave it out$")
+    refused("cached", None, r"cached' was begun with --cache, .*; give it, any folder will do$")
+    go_on("cached", tmp_path / "other")
+    go_on("plain", None)
+    monkeypatch.setattr("vov3d.data.cache.ENCODER", {"preset": "ultrafast"})
+    refused(
+        "cached", tmp_path / "copies", r"begun with other copies \(.*veryfast.*\) than .*ultrafast\); give a new --out$"
+    )
+    go_on("plain", None)
+
+
+def test_other_ways_to_read_the_same_videos_are_other_data(videos: Path, tmp_path: Path) -> None:
+    index = read_index(videos)
+    assert fingerprint(index) == fingerprint(read_index(videos)) == fingerprint(replace(index, root=tmp_path))
+    for change in ({"flip": "none"}, {"frame_fps": 12.0}, {"multi_label": True}, {"labels": index.labels[::-1]}):
+        other = fingerprint(replace(index, **change))
+        assert [what for what, digest in fingerprint(index).items() if other[what] != digest] == [TRAIN, VAL]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no signals to oneself there")

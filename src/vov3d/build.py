@@ -215,18 +215,21 @@ def build_views(
     )
 
 
-def build_cache(recipe: Recipe, folder: Path | None, data: Path, crop: int | None = None) -> VideoCache | None:
+def build_cache(recipe: Recipe, folder: Path | None, index: VideoIndex, crop: int | None = None) -> VideoCache | None:
     """Return the cache of small copies of the videos, large enough for the recipe's clips and views of this crop.
 
     Raises:
-        ArgumentError: if it would lie in the data set.
+        ArgumentError: if it would lie where its copies are taken for videos of the data set.
     """
     if folder is None:
         return None
     from vov3d.data.cache import VideoCache
 
-    if any(place == data.resolve() for place in (folder.resolve(), *folder.resolve().parents)):
-        raise ArgumentError(f"--cache {str(folder)!r} lies in the data set {str(data)!r}; give a folder outside of it")
+    if index.would_find(folder):
+        raise ArgumentError(
+            f"--cache {str(folder)!r} lies in the data set {str(index.root)!r}, which is searched for videos; give a "
+            "folder outside of it, or one whose name begins with a dot"
+        )
     return VideoCache(folder, max(recipe.clip.short_side[1], recipe.test.crop, crop or 0))
 
 

@@ -15,14 +15,17 @@ from vov3d.build import build_model, build_optimizer
 from vov3d.data.dataset import FrameOrder
 from vov3d.data.motion import MOTION_CLASSES
 from vov3d.errors import RunFolderError
-from vov3d.evaluate import Evaluation, evaluate
+from vov3d.evaluate import evaluate
+from vov3d.evaluation import Evaluation
 from vov3d.files import write_text
 from vov3d.inference import default_workers, threads_beside
+from vov3d.locks import sole_writer
 from vov3d.predict import predict
 from vov3d.progress import task_progress
 from vov3d.recipe import Recipe, load_recipe, override, with_epochs
 from vov3d.report import report
-from vov3d.train import Safety, train
+from vov3d.train import train
+from vov3d.training import Safety
 
 log = logging.getLogger("vov3d")
 
@@ -61,8 +64,15 @@ def demo(
         Vov3dError: as `vov3d.train`, `vov3d.evaluate` and `vov3d.predict` do.
     """
     out = Path(out).resolve()
-    if (out / "log.csv").exists() or (out / "resume").exists():
-        raise RunFolderError(f"{str(out)!r} already holds a run; remove it, or give another --out (make demo OUT=...)")
+    with sole_writer(out):
+        if (out / "log.csv").exists() or (out / "resume").exists():
+            raise RunFolderError(
+                f"{str(out)!r} already holds a run; remove it, or give another --out (make demo OUT=...)"
+            )
+        return _demo(out, data, device=device, workers=workers, quiet=quiet)
+
+
+def _demo(out: Path, data: str | Path | None, *, device: str, workers: int | None, quiet: bool) -> Path:
     recipe = load_recipe(MOTION_RECIPE)
     if data is None:
         log.info("1/5  writing the built-in motion set")

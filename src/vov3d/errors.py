@@ -52,6 +52,10 @@ class RunFolderError(Vov3dError):
     """A run folder holds what would be overwritten, or lacks what is asked of it."""
 
 
+class InUseError(Vov3dError):
+    """Another process writes to the folder."""
+
+
 class TrainingError(Vov3dError):
     """Training cannot go on: the loss is not a number, or a process that decodes or trains with it is gone."""
 

@@ -6,8 +6,9 @@ import csv
 import errno
 import io
 import os
-import tempfile
+import secrets
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 _TEMPORARY = ".unfinished-"
@@ -26,13 +27,9 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
         OSError: if it cannot be written, naming ``path``; nothing is left behind.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = None
+    temporary = path.with_name(f".{path.name[:100]}{_TEMPORARY}{secrets.token_hex(8)}")
     try:
-        handle, name = tempfile.mkstemp(prefix=f".{path.name[:100]}{_TEMPORARY}", dir=path.parent)
-        os.close(handle)
-        temporary = Path(name)
         write(temporary)
-        temporary.chmod(0o666 & ~_umask())
         flush(temporary)
         temporary.replace(path)
         flush(path.parent)
@@ -40,8 +37,8 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
         error.filename = str(path)
         raise
     finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # it was never made, or its folder is gone
+            temporary.unlink()
 
 
 def write_text(path: Path, text: str) -> None:
@@ -92,9 +89,3 @@ def flush(path: Path) -> None:
             raise
     finally:
         os.close(handle)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -1,4 +1,4 @@
-"""Ctrl+C and SIGTERM at a moment of our choosing."""
+"""Ctrl+C and SIGTERM: at once with everything cleared away, or at a moment of our choosing."""
 
 from __future__ import annotations
 
@@ -10,6 +10,31 @@ from contextlib import contextmanager
 from types import FrameType
 
 from vov3d.errors import TerminatedError
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM wherever the program is; like Ctrl+C it passes through all that handles errors."""
+
+
+@contextmanager
+def termination_raised() -> Iterator[None]:
+    """Let SIGTERM unwind the program as Ctrl+C does, so that nothing half-made stays.
+
+    A second one does not disturb that: often a process gets it from its parent and with its whole group.
+    """
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
+        yield
+        return
+
+    def unwind(_number: int, _frame: FrameType | None) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        raise Terminated
+
+    signal.signal(signal.SIGTERM, unwind)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 @contextmanager

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import glob
 import logging
 import os
-import secrets
-import shutil
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,7 +15,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vov3d.errors import ArgumentError, DataError, DecodeError
-from vov3d.files import flush, write_text
+from vov3d.files import write_text
+from vov3d.locks import whole_folder
 
 if TYPE_CHECKING:
     from vov3d.data.pack.format import Columns, LeftOut, ShardRow
@@ -29,7 +26,6 @@ if TYPE_CHECKING:
 log = logging.getLogger("vov3d")
 
 DEFAULT_SHARD_MIB = 256
-UNFINISHED_FILE = "UNFINISHED.txt"
 
 
 @dataclass(frozen=True)
@@ -85,6 +81,7 @@ def pack(
     Raises:
         ArgumentError: if `shard_mib` is not positive, or ``out`` exists.
         DataError: if the data cannot be read, none of the training videos opens, or webdataset is not installed.
+        InUseError: if another process packs into ``out``.
         OSError: if the shards cannot be written; nothing is left behind.
     """
     from vov3d.data.pack.format import pack_text
@@ -99,7 +96,7 @@ def pack(
     if os.path.lexists(out):
         raise ArgumentError(f"{str(out)!r} exists already; give a folder that does not, or remove it")
     index = read_index(data)
-    with _folder_beside(out) as folder:
+    with whole_folder(out) as folder:
         written = _write_splits(
             index,
             folder,
@@ -216,31 +213,3 @@ def _columns(items: Sequence[VideoItem], places: dict[int, Place], first_key: in
         num_bytes=[places[key].num_bytes for key in keys],
         crc32=[places[key].crc32 for key in keys],
     )
-
-
-@contextmanager
-def _folder_beside(out: Path) -> Iterator[Path]:
-    """A hidden folder that takes the name `out` at the end, or goes away with all that is in it.
-
-    A process that is killed leaves it behind, with a file that says what it is.
-    """
-    out.parent.mkdir(parents=True, exist_ok=True)
-    prefix = f".{out.name}.packing-"
-    for left in out.parent.glob(f"{glob.escape(prefix)}*"):
-        log.warning("%s is of a packing that did not finish, or still runs; remove it if none does", left)
-    folder = out.parent / f"{prefix}{secrets.token_hex(4)}"
-    try:
-        folder.mkdir()
-        note = folder / UNFINISHED_FILE
-        note.write_text(f"vov3d pack was writing {out} here, and did not finish. Remove this folder.\n", "utf-8")
-        yield folder
-        note.unlink()
-        if os.path.lexists(out):
-            raise ArgumentError(f"{str(out)!r} was made by something else meanwhile; give another folder")
-        folder.rename(out)
-        flush(out.parent)
-    except OSError as error:  # a full disk is told without any name, the rest with that of the hidden folder
-        error.filename = str(out)
-        raise
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)

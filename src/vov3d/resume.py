@@ -44,36 +44,50 @@ class EpochRow:
     quarantined: int
     val_map: float | None = None
 
+    @property
+    def accuracy(self) -> float | None:
+        """The number by which networks are compared."""
+        return self.val_map if self.val_map is not None else self.val_top1
+
 
 @dataclass(frozen=True)
-class ResumeState:
-    """All that a run needs to go on as if it had never stopped; its random draws are functions of its position.
+class StepMemory:
+    """What the next step of the optimiser depends on, beside the batch.
 
     Attributes:
-        position: where it stands.
         model: the network's state dict.
         optimizer: what the optimiser remembers of each parameter; empty before the first step.
         average: the moving average of the weights; empty without one.
         loss_scale: the state of the fp16 loss scaler; empty in other precisions.
+    """
+
+    model: Mapping[str, Tensor]
+    optimizer: Mapping[str, Tensor]
+    average: Mapping[str, Tensor]
+    loss_scale: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class ResumeState(StepMemory):
+    """All that a run needs to go on as if it had never stopped; its random draws are functions of its position.
+
+    Attributes:
+        position: where it stands.
         tally: summed loss, right answers and clips of the steps of this epoch.
         rows: the log so far.
         quarantine: path -> reason of the videos that could not be decoded.
         best: highest validation accuracy so far; ``None`` before the first.
         recipe: the resolved recipe that the run began with.
-        data: fingerprint of the training videos.
+        data: fingerprint of what it reads (see `vov3d.data.fingerprint`).
     """
 
     position: Position
-    model: Mapping[str, Tensor]
-    optimizer: Mapping[str, Tensor]
-    average: Mapping[str, Tensor]
-    loss_scale: Mapping[str, float]
     tally: tuple[float, float, float]
     rows: Sequence[EpochRow]
     quarantine: Mapping[str, str]
     best: float | None
     recipe: JSON
-    data: str
+    data: Mapping[str, str]
 
 
 _TENSORS = ("model", "optimizer", "average")

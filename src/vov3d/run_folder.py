@@ -44,8 +44,6 @@ class RunFolder:
         """
         where = repr(str(self.path))
         begun = bool(self.states.files())
-        if self.path.exists() and not self.path.is_dir():
-            raise RunFolderError(f"--out {str(self.path)!r} is a file; give a folder")
         if resume is True and not begun:
             raise RunFolderError(f"nothing to resume in {where}: it has no resume/*.safetensors; leave --resume out")
         if not resume and begun:

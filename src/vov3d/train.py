@@ -1,51 +1,24 @@
-"""``vov3d train RECIPE --data PATH --out DIR``: one readable loop, the same on one process and on many.
-
-What a step sees is a pure function of the recipe's seed, the epoch and the step, so a run that was killed and resumed
-is the run that was not.
-"""
+"""``vov3d train RECIPE --data PATH --out DIR``."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-import torch
-from torch import Tensor
-
-from vov3d.build import (
-    build_cache,
-    build_clips,
-    build_model,
-    build_views,
-    head_window,
-)
-from vov3d.checkpoint import as_json, write_checkpoint
 from vov3d.distributed import ProcessGroup, process_group
-from vov3d.errors import ArgumentError, DataError, RunFolderError, TrainingError
-from vov3d.evaluate import Metrics, score_videos, summarise
+from vov3d.errors import TrainingError
 from vov3d.inference import default_workers, threads_beside
-from vov3d.interrupts import interrupts_noted, stop_for
-from vov3d.loading import ClipLoader, lost_worker
-from vov3d.optim import optimizer_tensors, recompute_norm_statistics, restore_optimizer
-from vov3d.optim.average import average_tensors, restore_average
-from vov3d.progress import TrainingProgress
-from vov3d.resume import EpochRow, Position, ResumeState
+from vov3d.loading import lost_worker
+from vov3d.locks import sole_writer
 from vov3d.run_folder import RunFolder
-from vov3d.train_step import TrainStep
-from vov3d.trained import describe
+from vov3d.training import Safety, Training
 
 if TYPE_CHECKING:
-    from vov3d.data.dataset import Batch, ViewDataset
-    from vov3d.data.sources import VideoIndex
     from vov3d.recipe import Recipe
 
 log = logging.getLogger("vov3d")
@@ -80,26 +53,6 @@ class TrainResult:
     score_name: str = "top-1"
 
 
-@dataclass(frozen=True)
-class Safety:
-    """How a run guards itself.
-
-    Attributes:
-        keep: newest states to resume from that stay.
-        save_minutes: longest time from one of them to the next, beside those that the recipe asks for.
-        max_broken: fraction of the training videos that may turn out broken before the run stops; one always may,
-            unless this is 0.
-    """
-
-    keep: int = 3
-    save_minutes: float = 10.0
-    max_broken: float = 0.01
-
-    def __post_init__(self) -> None:
-        if self.keep < 1 or self.save_minutes < 0 or not 0 <= self.max_broken <= 1:
-            raise ArgumentError(f"{self}; keep must be 1 or more, save_minutes 0 or more, max_broken from 0 to 1")
-
-
 def train(
     recipe: Recipe | str | Path,
     data: str | Path,
@@ -128,6 +81,7 @@ def train(
 
     Raises:
         DataError: if the data cannot be read, or too much of it cannot be decoded.
+        InUseError: if another process trains in ``out``.
         RecipeError: if the recipe is not valid.
         RunFolderError: if ``out`` holds a run and ``resume`` is not given, or there is nothing to resume.
         TerminatedError: if the process was asked to end (SIGTERM); the run stands in ``out``.
@@ -144,10 +98,15 @@ def train(
     check_loss(recipe.train.loss, index)
     workers = default_workers() if workers is None else workers
     safety = safety or Safety()
-    with process_group(device) as group, threads_beside(workers), _one_line_of_torch(group):
-        folder = RunFolder(Path(out), safety.keep)
-        goes_on = group.from_main(lambda: folder.check(resume=resume))
-        training = _Training(
+    folder = RunFolder(Path(out), safety.keep)
+    with process_group(device) as group, threads_beside(workers), _one_line_of_torch(group), ExitStack() as held:
+
+        def claim() -> bool:
+            held.enter_context(sole_writer(folder.path))
+            return folder.check(resume=resume)
+
+        goes_on = group.from_main(claim)
+        training = Training(
             recipe,
             index,
             folder,
@@ -162,313 +121,18 @@ def train(
             for note in (*index.notes, *training.summary()):
                 log.info("%s", note)
         group.from_main(lambda: folder.begin(to_yaml(recipe), data=str(data), device=str(group.device)))
-        return training.run()
-
-
-class _Training:
-    """The objects of one run, where it stands, and the loop."""
-
-    def __init__(
-        self,
-        recipe: Recipe,
-        index: VideoIndex,
-        folder: RunFolder,
-        group: ProcessGroup,
-        *,
-        workers: int,
-        cache: Path | None,
-        safety: Safety,
-        resume: bool,
-        quiet: bool,
-    ) -> None:
-        self.recipe, self.index, self.folder, self.group = recipe, index, folder, group
-        self.workers, self.safety = workers, safety
-        small_copies = build_cache(recipe, cache, index.root)
-        self.loader = ClipLoader(build_clips(recipe, index, cache=small_copies), recipe, group, workers)
-        model = build_model(recipe, len(index.labels), initial=not resume).to(group.device)
-        self.step = TrainStep(recipe, model, group, self.loader.steps_per_epoch)
-        self.views = (
-            build_views(recipe, index, "val", num_clips=1, num_crops=1, cache=small_copies)
-            if index.splits.get("val")
-            else None
-        )
-        self.progress = TrainingProgress(
-            recipe.train.epochs, self.loader.steps_per_epoch, quiet=quiet or not group.is_main
-        )
-        self.position = Position(0, 0)
-        self.tally = torch.zeros(3, dtype=torch.float64)  # loss, right answers, clips of this epoch, all processes
-        self.rows: list[EpochRow] = []
-        self.quarantine: dict[str, str] = {}
-        self.best: float | None = None
-        self.asked_to_stop: Callable[[], int] = lambda: 0
-        self.fingerprint = self._fingerprint()
-        if resume:
-            self._restore()
-        self.saved_at = time.monotonic()
-
-    def summary(self) -> list[str]:
-        """Return the recipe as it takes effect, section by section, and what follows from it on these processes."""
-        from vov3d.recipe import summary
-
-        return [
-            *summary(self.recipe),
-            f"{self.loader.num_videos} videos, {self.loader.steps_per_epoch} steps an epoch, "
-            f"{self.step.batch_text()}, learning rate {self.step.rate(0, 0):.4g} at the first step",
-        ]
-
-    def run(self) -> TrainResult:
-        """Train from where the run stands to the end of the recipe."""
         started = time.perf_counter()
-        with self.progress, interrupts_noted() as self.asked_to_stop:
-            while self.position.epoch < self.recipe.train.epochs:
-                self._train_epoch()
-        return TrainResult(
-            out=self.folder.path,
-            epochs=self.recipe.train.epochs,
-            best_top1=self.best,
-            last_top1=_headline(self.rows[-1]),
-            checkpoint=self.folder.last,
-            quarantined=len(self.quarantine),
-            seconds=time.perf_counter() - started,
-            score_name="mAP" if self.index.multi_label else "top-1",
-        )
-
-    def _train_epoch(self) -> None:
-        epoch, first_step = self.position.epoch, self.position.step
-        started = time.perf_counter()
-        done = 0.0
-        for step, batch in enumerate(self.loader.batches(epoch, first_step), start=first_step):
-            num_clips, num_broken, stop, save = self._agree(batch)
-            if num_broken:
-                self._note_broken(batch)
-            if num_clips:
-                self.tally += self.step.take(epoch, step, batch, num_clips)
-            self.position = Position(epoch, step + 1)
-            done += num_clips
-            self.progress.advance(
-                epoch,
-                step,
-                loss=float(self.tally[0] / self.tally[2].clamp_min(1)),
-                clips_per_second=done / (time.perf_counter() - started),
-            )
-            if stop or save:
-                self._save_state()
-            stop_for(stop)
-        self._finish_epoch(done, time.perf_counter() - started)
-
-    def _agree(self, batch: Batch) -> tuple[int, int, int, bool]:
-        """Return what all processes have to know of a step.
-
-        Returns:
-            Clips and broken videos of all of them, the signal that any was stopped by, and whether to save.
-        """
-        is_time = self.group.is_main and time.monotonic() - self.saved_at > 60 * self.safety.save_minutes
-        own = [len(batch.labels), len(batch.broken), int(is_time)]
-        num_clips, num_broken, save = self.group.sum(torch.tensor(own)).tolist()
-        stop = self.group.largest(self.asked_to_stop())
-        return num_clips, num_broken, stop, bool(save)
-
-    def _finish_epoch(self, done: float, seconds: float) -> None:
-        """Evaluate, log and save, each as often as the recipe says."""
-        settings, number = self.recipe.train, self.position.epoch + 1
-        ends = number == settings.epochs
-        loss, right, clips = self.tally.tolist()
-        if clips == 0:
-            reason = next(iter(self.quarantine.values()), "there are none")
-            raise DataError(f"none of the {self.loader.num_videos} training videos can be decoded; the first: {reason}")
-        metrics = None
-        if self.views is not None and (ends or number % settings.evaluate_every_epochs == 0):
-            self._save_state()  # testing may take long, and be killed
-            self._precise_norm()
-            metrics = self._evaluate(self.views)
-        row = EpochRow(
-            epoch=number,
-            step=number * self.loader.steps_per_epoch,
-            lr=self.step.rate(number - 1, self.loader.steps_per_epoch - 1),
-            train_loss=loss / clips,
-            train_top1=right / clips,
-            val_loss=metrics.loss if metrics else None,
-            val_top1=metrics.top1 if metrics else None,
-            val_top5=metrics.top5 if metrics else None,
-            clips_per_second=done / seconds,
-            seconds=seconds,
-            quarantined=len(self.quarantine),
-            val_map=metrics.mean_average_precision if metrics else None,
-        )
-        self.rows.append(row)
-        self.position = Position(number, 0)
-        self.tally.zero_()
-        accuracy = _headline(row)
-        best = accuracy is not None and (self.best is None or accuracy >= self.best)
-        self.best = accuracy if best else self.best
-        stop = self.group.largest(self.asked_to_stop())
-        if ends or best or number % settings.checkpoint_every_epochs == 0:
-            self._save_weights(best=best)
-            self._save_state()
-        elif stop:
-            self._save_state()
-        self.group.from_main(lambda: self._tell(row))
-        stop_for(stop or self.group.largest(self.asked_to_stop()))
-
-    def _tell(self, row: EpochRow) -> None:
-        self.progress.epoch(row)
-        self.folder.write_log(self.rows, self.quarantine)
-        self.folder.write_tensorboard(row)
-
-    def _evaluate(self, views: ViewDataset) -> Metrics | None:
-        """Return the metrics of the validation videos, one view each; ``None`` if none of them can be decoded."""
-        scores, missing = score_videos(
-            self.step.tested,
-            views,
-            self.group,
-            window=head_window(self.recipe),
-            workers=self.workers,
-            loss=self.recipe.train.loss,
-            asked_to_stop=self.asked_to_stop,
-        )
-        for one in missing:
-            log.warning("left out of validation: %s: %s", one.path, one.reason)
-        if not scores:
-            return None
-        return summarise(
-            scores,
-            missing,
-            self.index.labels,
-            views,
-            checkpoint="",
-            data="",
-            split="val",
-            seconds=0.0,
-            loss=self.recipe.train.loss,
-        )
-
-    def _precise_norm(self) -> None:
-        """Measure the norms' statistics over training batches, if the recipe asks for it."""
-        wanted = min(self.recipe.train.precise_bn_batches, self.loader.steps_per_epoch)
-        if not wanted:
-            return
-        batches = islice(self._clips_alone(), wanted)
-        self.step.seed_draws(self.position.epoch, self.loader.steps_per_epoch)  # as after a step that is none
-        with self.step.autocast():
-            recompute_norm_statistics(self.step.tested, batches, self.group.average_statistics)
-
-    def _clips_alone(self) -> Iterator[Tensor]:
-        """Yield the clips of the epoch's batches; a process without any yields none of the right shape."""
-        for batch in self.loader.batches(self.position.epoch, 0):
-            stop_for(self.group.largest(self.asked_to_stop()))
-            yield self.step.clips_of(batch)
-
-    def _note_broken(self, batch: Batch) -> None:
-        """Quarantine videos that any process could not decode.
-
-        Raises:
-            DataError: in every process, if they are too many.
-        """
-        for broken in self.group.gather(list(batch.broken)):
-            if str(broken.path) not in self.quarantine:
-                self.quarantine[str(broken.path)] = broken.reason
-                if self.group.is_main:
-                    log.warning("quarantined: %s: %s", broken.path, broken.reason)
-        self.quarantine = dict(sorted(self.quarantine.items()))
-        self.group.from_main(lambda: self.folder.write_quarantine(self.quarantine))
-        limit, total = self.safety.max_broken, self.loader.num_videos
-        if len(self.quarantine) > max(int(limit > 0), int(limit * total)):
-            path, reason = next(iter(self.quarantine.items()))
-            raise DataError(
-                f"{len(self.quarantine)} of {total} training videos cannot be decoded, more than the {limit:.4g} that "
-                f"--max-broken allows; the first: {path}: {reason}; all are in "
-                f"{str(self.folder.path / 'quarantine.csv')!r}"
-            )
-
-    def _save_weights(self, *, best: bool) -> None:
-        """Write the network that is tested, in the first process (see `_save_state`)."""
-        self._check_finite()
-        tensors, description = self.step.tested.state_dict(), describe(self.recipe, self.index.labels)
-        for path in (self.folder.last, self.folder.best)[: 1 + best]:
-            self.group.from_main(partial(write_checkpoint, path, tensors, description))
-
-    def _check_finite(self) -> None:
-        """See to it that no spoilt network takes the place of a good one.
-
-        Raises:
-            TrainingError: in every process, if a weight or a statistic is not a number; what was written stays.
-        """
-        for model in (self.step.model, self.step.tested):
-            spoilt = [name for name, tensor in model.state_dict().items() if not torch.isfinite(tensor).all()]
-            if spoilt:
-                raise TrainingError(
-                    f"epoch {self.position.epoch + 1}, step {self.position.step}: {len(spoilt)} tensors of the network "
-                    f"are no longer finite, first {spoilt[0]}; the last good checkpoint stays. Lower --optim.lr"
-                )
-
-    def _save_state(self) -> None:
-        """Write where the run stands, in the first process.
-
-        Raises:
-            OSError: in every process, if it cannot be written; what was written before stays.
-            TrainingError: likewise, if the network is spoilt.
-        """
-        from vov3d.recipe import to_mapping
-
-        self.saved_at = time.monotonic()
-        self._check_finite()
-        average = self.step.average
-        state = ResumeState(
-            position=self.position,
-            model=self.step.model.state_dict(),
-            optimizer=optimizer_tensors(self.step.optimizer, self.step.model),
-            average=average_tensors(average) if average is not None else {},
-            loss_scale=self.step.scaler.state_dict(),
-            tally=tuple(self.tally.tolist()),
-            rows=self.rows,
-            quarantine=self.quarantine,
-            best=self.best,
-            recipe=as_json(to_mapping(self.recipe)),
-            data=self.fingerprint,
-        )
-        self.group.from_main(lambda: self.folder.states.save(state))
-
-    def _fingerprint(self) -> str:
-        """Return what tells these training videos, in their order and with their labels, from others."""
-        items = self.index.splits["train"]
-        places = [item.packed and (item.path.name, item.packed.offset) for item in items]  # the order depends on them
-        named = [self.index.labels, [(item.name, *item.classes) for item in items], places]
-        return hashlib.sha256(json.dumps(named).encode()).hexdigest()
-
-    def _restore(self) -> None:
-        """Go back to where the run in the folder stands.
-
-        Raises:
-            RunFolderError: if it was begun with another recipe or other data.
-        """
-        from vov3d.recipe import to_mapping
-
-        newest = self.group.from_main(self.folder.states.newest)
-        state = self.folder.states.read(newest)
-        if state.recipe != as_json(to_mapping(self.recipe)):
-            raise RunFolderError(
-                f"the run in {str(self.folder.path)!r} was begun with another recipe; resume it with its recipe.yaml"
-            )
-        if state.data != self.fingerprint:
-            raise RunFolderError(
-                f"the run in {str(self.folder.path)!r} was begun with other training videos than the "
-                f"{self.loader.num_videos} in {len(self.index.labels)} classes of {str(self.index.root)!r}; give its "
-                "--data, or a new --out"
-            )
-        self.step.model.load_state_dict(state.model)
-        restore_optimizer(self.step.optimizer, self.step.model, state.optimizer)
-        if self.step.average is not None:
-            restore_average(self.step.average, state.average)
-        self.step.scaler.load_state_dict(dict(state.loss_scale))
-        self.position, self.rows, self.best = state.position, list(state.rows), state.best
-        self.quarantine = dict(state.quarantine)
-        self.tally = torch.tensor(state.tally, dtype=torch.float64)
-        log.info("resumed after epoch %d, step %d", self.position.epoch, self.position.step)
-
-
-def _headline(row: EpochRow) -> float | None:
-    """Return the number by which networks are compared."""
-    return row.val_map if row.val_map is not None else row.val_top1
+        training.run()
+    return TrainResult(
+        out=folder.path,
+        epochs=recipe.train.epochs,
+        best_top1=training.best,
+        last_top1=training.rows[-1].accuracy,
+        checkpoint=folder.last,
+        quarantined=len(training.quarantine),
+        seconds=time.perf_counter() - started,
+        score_name="mAP" if index.multi_label else "top-1",
+    )
 
 
 @contextmanager

@@ -15,12 +15,15 @@ from vov3d.data.augment import add_stills
 from vov3d.data.mixing import mix
 from vov3d.errors import TrainingError
 from vov3d.models import ClipClassifier
-from vov3d.optim.average import moving_average
+from vov3d.optim import optimizer_tensors, restore_optimizer
+from vov3d.optim.average import average_tensors, moving_average, restore_average
+from vov3d.resume import StepMemory
 
 if TYPE_CHECKING:
     from vov3d.data.dataset import Batch
     from vov3d.distributed import ProcessGroup
     from vov3d.recipe import Recipe, TrainSettings
+    from vov3d.resume import Position
 
 STILLS_STREAM, MIXING_STREAM, DRAWS_STREAM = 4, 5, 7  # keep these draws apart from those of `vov3d.data`
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -96,6 +99,37 @@ class TrainStep:
         if self.average is not None:
             self.average.update_parameters(self.model)
         return tally
+
+    def check_finite(self, position: Position) -> None:
+        """See to it that no spoilt network takes the place of a good one.
+
+        Raises:
+            TrainingError: in every process, if a weight or a statistic is not a number; what was written stays.
+        """
+        for model in (self.model, self.tested):
+            spoilt = [name for name, tensor in model.state_dict().items() if not torch.isfinite(tensor).all()]
+            if spoilt:
+                raise TrainingError(
+                    f"epoch {position.epoch + 1}, step {position.step}: {len(spoilt)} tensors of the network "
+                    f"are no longer finite, first {spoilt[0]}; the last good checkpoint stays. Lower --optim.lr"
+                )
+
+    def memory(self) -> StepMemory:
+        """Return all that the next step depends on."""
+        return StepMemory(
+            model=self.model.state_dict(),
+            optimizer=optimizer_tensors(self.optimizer, self.model),
+            average=average_tensors(self.average) if self.average is not None else {},
+            loss_scale=self.scaler.state_dict(),
+        )
+
+    def restore(self, memory: StepMemory) -> None:
+        """Go back to where `memory` was taken."""
+        self.model.load_state_dict(memory.model)
+        restore_optimizer(self.optimizer, self.model, memory.optimizer)
+        if self.average is not None:
+            restore_average(self.average, memory.average)
+        self.scaler.load_state_dict(dict(memory.loss_scale))
 
     def seed_draws(self, epoch: int, step: int) -> None:
         """Let what is drawn next (dropout, blocks left out) depend on nothing but this place and this process."""

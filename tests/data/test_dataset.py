@@ -128,6 +128,7 @@ def test_collate() -> None:
     broken = Broken(7, "a.mp4", "damaged")
     batch = collate([clips[0], broken, clips[2]])
     assert isinstance(batch, Batch) and batch.clips.shape == (2, 3, 2, 4, 4)
+    assert batch.clips.is_contiguous(memory_format=torch.channels_last_3d)
     assert (batch.labels.tolist(), batch.indices.tolist(), batch.broken) == ([0, 2], [10, 12], (broken,))
     for items in ([broken], []):
         batch = collate(items)
@@ -222,9 +223,9 @@ def test_views_decode_each_frame_once(index: VideoIndex, monkeypatch: pytest.Mon
     asked = []
     frames: Callable[..., torch.Tensor] = PyAVDecoder.frames
 
-    def spy(self: PyAVDecoder, indices: list[int], size: tuple[int, int] | None = None) -> torch.Tensor:
+    def spy(self: PyAVDecoder, indices: list[int], *size_and_window: tuple[int, ...]) -> torch.Tensor:
         asked.append(list(indices))
-        return frames(self, indices, size)
+        return frames(self, indices, *size_and_window)
 
     monkeypatch.setattr(PyAVDecoder, "frames", spy)
     views_of(ViewDataset(index, "val", num_frames=16, num_clips=4, num_crops=3, crop=32, sampling="dense"), 0)

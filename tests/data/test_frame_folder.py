@@ -10,7 +10,7 @@ from PIL import Image
 
 from tests.data.video_files import numbered_picture
 from vov3d.data.frame_folder import natural_key
-from vov3d.data.video import open_video
+from vov3d.data.video import Window, open_video
 from vov3d.errors import DecodeError
 
 
@@ -46,6 +46,9 @@ def test_resizing_is_bilinear(frames: Path) -> None:
         pixels = video.frames([5], size=(32, 48))[0].permute(1, 2, 0)
     expected = Image.fromarray(numbered_picture(5)).resize((48, 32), Image.Resampling.BILINEAR)
     np.testing.assert_array_equal(pixels, np.asarray(expected))
+    with open_video(frames) as video:
+        part = video.frames([5, 5], size=(32, 48), window=Window(2, 30, 10, 18))[1].permute(1, 2, 0)
+    np.testing.assert_array_equal(part, np.asarray(expected)[2:12, 30:])
 
 
 def test_frames_of_another_kind_become_rgb_of_one_size(frames: Path) -> None:

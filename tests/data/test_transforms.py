@@ -53,7 +53,8 @@ def test_normalise_takes_any_layout() -> None:
     pixels = torch.randint(0, 256, (4, 10, 12, 3), dtype=torch.uint8)
     frames = pixels.permute(0, 3, 1, 2)[..., 1:9, 2:12]
     clip = normalise(frames, mean=0.4, std=0.2)
-    assert clip.shape == (3, 4, 8, 10) and clip.dtype == torch.float32 and clip.is_contiguous()
+    assert clip.shape == (3, 4, 8, 10) and clip.dtype == torch.float32
+    assert clip.movedim(0, -1).is_contiguous()  # channels-last, as networks take it: nothing is moved again
     torch.testing.assert_close(clip, (frames.transpose(0, 1) / 255 - 0.4) / 0.2)
 
 

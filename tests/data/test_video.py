@@ -21,9 +21,10 @@ from tests.data.video_files import (
     sequential_frames,
     write_audio,
 )
+from vov3d.data import timeline
 from vov3d.data.pyav import PyAVDecoder, _quarter_turns
 from vov3d.data.timeline import Jump
-from vov3d.data.video import Decoder, open_video
+from vov3d.data.video import Decoder, Window, open_video
 from vov3d.errors import DecodeError
 
 RNG = np.random.default_rng(7)
@@ -102,7 +103,11 @@ def assert_frames_are_those(video: Decoder, reference: list[av.VideoFrame], how_
 
 
 @pytest.mark.parametrize("recording", RECORDINGS, ids=lambda recording: recording.name)
-def test_frames_are_those_of_a_sequential_decode(recording: Recording, folder: Path) -> None:
+@pytest.mark.parametrize("is_long", [False, True])
+def test_frames_are_those_of_a_sequential_decode(
+    recording: Recording, is_long: bool, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(timeline, "MAX_KEPT_BYTES", 0 if is_long else timeline.MAX_KEPT_BYTES)
     path = recording.write(folder)
     reference = sequential_frames(path)
     with open_video(path) as video:
@@ -245,8 +250,8 @@ def test_a_late_frame_does_not_cost_the_early_ones(
     decoded: list[int | None] = []
     run = PyAVDecoder._run
 
-    def spy(self: PyAVDecoder, jump: Jump | None = None) -> Iterator[av.VideoFrame]:
-        for frame in run(self, jump):
+    def spy(self: PyAVDecoder, found: Iterator[av.Packet], jump: Jump | None = None) -> Iterator[av.VideoFrame]:
+        for frame in run(self, found, jump):
             decoded.append(frame.pts)
             yield frame
 
@@ -259,7 +264,11 @@ def test_a_late_frame_does_not_cost_the_early_ones(
     assert 1 <= len(decoded) <= most
 
 
-def test_zoo_frames_are_those_of_a_sequential_decode(shared: Path) -> None:
+@pytest.mark.parametrize("is_long", [False, True])
+def test_zoo_frames_are_those_of_a_sequential_decode(
+    shared: Path, is_long: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(timeline, "MAX_KEPT_BYTES", 0 if is_long else timeline.MAX_KEPT_BYTES)
     zoo = json.loads((shared / "zoo" / "zoo.json").read_text())
     for entry in zoo:
         path = shared / "zoo" / entry["path"]
@@ -357,6 +366,17 @@ def test_wrong_arguments(lossless: Path) -> None:
             video.frames([-1])
         with pytest.raises(ValueError, match="at least 1 pixel"):
             video.frames([0], size=(0, 10))
+        for window in (Window(0, 0, 41, 10), Window(-1, 0, 10, 10), Window(0, 31, 10, 10), Window(5, 5, 0, 10)):
+            with pytest.raises(ValueError, match="must lie in frames of 40 x 40 pixels"):
+                video.frames([0], size=(40, 40), window=window)
+
+
+@pytest.mark.parametrize("rotation", [0, -90])
+def test_a_window_is_a_part_of_the_frames(folder: Path, rotation: int) -> None:
+    with open_video(Recording(f"window_{rotation}.mp4", rotation=rotation).write(folder)) as video:
+        for size in (None, (50, 70)):
+            whole = video.frames([7, 2, 7], size)
+            assert torch.equal(video.frames([7, 2, 7], size, Window(3, 11, 20, 30)), whole[..., 3:23, 11:41])
 
 
 def test_damaged_files_give_frames_or_a_decode_error(folder: Path) -> None:

@@ -23,7 +23,8 @@ def views() -> Views:
 
 def test_each_view_shows_its_frames_at_its_corner(views: Views) -> None:
     made = views.views
-    assert made.shape == (6, 3, 5, 16, 16) and made.dtype == torch.float32 and made.is_contiguous()
+    assert made.shape == (6, 3, 5, 16, 16) and made.dtype == torch.float32
+    assert made.is_contiguous(memory_format=torch.channels_last_3d)
     for view, (y, x) in enumerate(views.corners):
         cut = views.frames[views.places[view]][..., y : y + 16, x : x + 16]
         torch.testing.assert_close(made[view], ((cut.float() / 255 - 0.4) / 0.2).transpose(0, 1))

@@ -12,7 +12,7 @@ from vov3d.cli.parser import Parser
 from vov3d.cli.verb import Answer, Verb
 
 if TYPE_CHECKING:
-    from vov3d.evaluate import Evaluation, Metrics
+    from vov3d.evaluation import Evaluation, Metrics
 
 WEAKEST_SHOWN = 5
 

@@ -30,6 +30,7 @@ from vov3d.cli.output import to_json
 from vov3d.cli.parser import Parser, UsageError
 from vov3d.cli.verb import Verb
 from vov3d.errors import TerminatedError, Vov3dError, unknown_name
+from vov3d.interrupts import Terminated, termination_raised
 from vov3d.version import __version__
 
 VERBS = {
@@ -83,13 +84,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # file names need not be Unicode
     try:
-        code = _run(words)
+        with termination_raised():
+            code = _run(words)
         sys.stdout.flush()
     except BrokenPipeError:  # the reader has seen enough, as in `vov3d recipes | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (KeyboardInterrupt, TerminatedError) as error:
-        asked = isinstance(error, TerminatedError)
+        asked = isinstance(error, (Terminated, TerminatedError))
         return _fail("terminated" if asked else "interrupted", words, code=143 if asked else 130)
     except (Vov3dError, OSError) as error:
         return _fail(_reason(error), words)

@@ -101,7 +101,8 @@ def _recipe_to_explain(parser: Parser) -> dict[str, str]:
 def run(args: Namespace) -> Answer:
     """Resolve the recipe, then train."""
     recipe = resolve(args)
-    from vov3d.train import Safety, train
+    from vov3d.train import train
+    from vov3d.training import Safety
 
     result = train(
         recipe,

@@ -31,7 +31,15 @@ import torch
 from vov3d.data.opening import open_item
 from vov3d.data.sources.index import VideoItem
 from vov3d.data.transforms import short_side_size
-from vov3d.data.video import Decoder, FileInMemory, VideoInfo, checked_indices, open_file_in_memory
+from vov3d.data.video import (
+    Decoder,
+    FileInMemory,
+    VideoInfo,
+    Window,
+    checked_indices,
+    checked_window,
+    open_file_in_memory,
+)
 from vov3d.errors import ArgumentError, DecodeError
 from vov3d.files import write_bytes, write_text
 
@@ -91,14 +99,20 @@ class VideoCache:
             return open_item(item, frame_fps, shards)
         return _read_copy(path, item) or self._copied(item, path, open_item(item, frame_fps, shards))
 
+    @property
+    def settings(self) -> str:
+        """What decides how copies look: where it is equal, so are they."""
+        coder = " ".join(f"{name} {value}" for name, value in sorted(ENCODER.items()))
+        return f"format {FORMAT}, short side {self.short_side}, GOP {self.gop_frames}, CRF {self.crf}, {coder}"
+
     def path_of(self, item: VideoItem, frame_fps: float | None = None) -> Path | None:
         """Where the copy of a video is or would be; None where the video cannot be found."""
         try:
             source = _identity(item)
         except OSError:
             return None
-        settings = [FORMAT, self.short_side, self.gop_frames, self.crf, sorted(ENCODER.items()), frame_fps]
-        key = hashlib.sha256(json.dumps([settings, source]).encode("utf-8", "surrogatepass")).hexdigest()[:32]
+        told = json.dumps([self.settings, frame_fps, source])
+        key = hashlib.sha256(told.encode("utf-8", "surrogatepass")).hexdigest()[:32]
         return self.folder / key[:2] / f"{key}.mp4"
 
     def _copied(self, item: VideoItem, path: Path, video: Decoder) -> Decoder:
@@ -157,10 +171,11 @@ class CachedDecoder:
         """What is known of the source."""
         return self._info
 
-    def frames(self, indices: Sequence[int], size: tuple[int, int] | None = None) -> torch.Tensor:
+    def frames(
+        self, indices: Sequence[int], size: tuple[int, int] | None = None, window: Window | None = None
+    ) -> torch.Tensor:
         """Decode exactly the frames asked for (see `Decoder.frames`)."""
-        numbers = checked_indices(self._info, indices, size)
-        return self._copy.frames(numbers, size or (self._info.height, self._info.width))
+        return self._copy.frames(checked_indices(self._info, indices), *checked_window(self._info, size, window))
 
     def close(self) -> None:
         """Release the copy."""

@@ -34,7 +34,7 @@ from vov3d.data.transforms import (
     random_crop_offset,
     short_side_size,
 )
-from vov3d.data.video import Decoder, VideoInfo
+from vov3d.data.video import Decoder, VideoInfo, Window
 from vov3d.data.views import Views
 from vov3d.errors import DataError, DecodeError, unknown_name
 
@@ -93,12 +93,17 @@ def collate(items: Sequence[Clip | tuple[Clip, ...] | Views | Broken]) -> Batch:
     good = [item for turn in zip_longest(*rows) for item in turn if item is not None and not isinstance(item, Broken)]
     targets = [item.target for item in good if isinstance(item, Clip) and item.target is not None]
     return Batch(
-        clips=torch.stack([_tensor(item) for item in good]) if good else torch.empty(0),
+        clips=_stacked([_tensor(item) for item in good]) if good else torch.empty(0),
         labels=torch.tensor([item.label for item in good], dtype=torch.int64),
         indices=torch.tensor([item.index for item in good], dtype=torch.int64),
         targets=torch.stack(targets) if targets else torch.empty(0),
         broken=tuple(item for item in items if isinstance(item, Broken)),
     )
+
+
+def _stacked(clips: Sequence[torch.Tensor]) -> torch.Tensor:
+    """[..., 3, T, H, W] each -> [N, ..., 3, T, H, W], channels-last in memory as the clips are."""
+    return torch.stack([clip.movedim(-4, -1) for clip in clips]).movedim(-1, -4)
 
 
 def _tensor(item: Clip | Views) -> torch.Tensor:
@@ -214,8 +219,8 @@ class ClipDataset(Dataset[Clip | tuple[Clip, ...] | Broken]):
         indices = _random_clip(info, self.sampling, self.num_frames, self.frame_stride, rng)
         short_side = jittered_short_side(*self.short_side, self.short_side_law, rng)
         size = short_side_size(info.height, info.width, short_side)
-        y, x = random_crop_offset(*size, self.crop, rng)
-        return video.frames(indices.tolist(), size)[..., y : y + self.crop, x : x + self.crop]
+        corner = random_crop_offset(*size, self.crop, rng)
+        return video.frames(indices.tolist(), size, Window(*corner, self.crop, self.crop))
 
 
 class ViewDataset(Dataset[Views | Broken]):
@@ -297,12 +302,14 @@ class ViewDataset(Dataset[Views | Broken]):
         info = video.info
         wanted = self._indices(info, index)[:, frame_order(self.frame_order, self.num_frames, (self.seed, index))]
         numbers, places = np.unique(wanted, return_inverse=True)
-        height, width = short_side_size(info.height, info.width, self.crop)
-        corners = crop_offsets(height, width, self.crop, self.num_crops) * (len(wanted) // self.num_crops)
+        size = short_side_size(info.height, info.width, self.crop)
+        corners = crop_offsets(*size, self.crop, self.num_crops)
+        (top, left), (bottom, right) = corners[0], corners[-1]
+        window = Window(top, left, bottom - top + self.crop, right - left + self.crop)
         return Views(
-            frames=video.frames(numbers.tolist(), (height, width)),
+            frames=video.frames(numbers.tolist(), size, window),
             places=torch.from_numpy(places.reshape(wanted.shape)),
-            corners=tuple(corners),
+            corners=tuple((y - top, x - left) for y, x in corners) * (len(wanted) // self.num_crops),
             crop=self.crop,
             mean=self.mean,
             std=self.std,

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from vov3d.data.video import IMAGE_SUFFIXES, VideoInfo, checked_indices
+from vov3d.data.video import IMAGE_SUFFIXES, VideoInfo, Window, checked_indices, checked_window
 from vov3d.errors import DecodeError
 
 DEFAULT_FPS = 30.0  # the rate that dense sampling aims at, so that its stride counts frames of the folder
@@ -53,15 +53,20 @@ class FrameFolderDecoder:
         """What is known of the frames."""
         return self._info
 
-    def frames(self, indices: Sequence[int], size: tuple[int, int] | None = None) -> torch.Tensor:
+    def frames(
+        self, indices: Sequence[int], size: tuple[int, int] | None = None, window: Window | None = None
+    ) -> torch.Tensor:
         """Read exactly the frames asked for (see `Decoder.frames`)."""
-        numbers = checked_indices(self._info, indices, size)
-        height, width = size or (self._info.height, self._info.width)
-        pictures = np.empty((len(numbers), height, width, 3), np.uint8)
+        numbers = checked_indices(self._info, indices)
+        size, window = checked_window(self._info, size, window)
+        pictures = np.empty((len(numbers), window.height, window.width, 3), np.uint8)
         first_place: dict[int, int] = {}
         for place, number in enumerate(numbers):
             earlier = first_place.setdefault(number, place)
-            pictures[place] = pictures[earlier] if earlier < place else np.asarray(self._picture(number, height, width))
+            if earlier < place:
+                pictures[place] = pictures[earlier]
+            else:
+                pictures[place] = window.of(np.asarray(self._picture(number, *size)))
         return torch.from_numpy(pictures).permute(0, 3, 1, 2)
 
     def close(self) -> None:

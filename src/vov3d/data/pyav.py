@@ -5,7 +5,8 @@ come out of the decoder carry the same time stamps, so a frame is known by its s
 
 1. wanted frames are taken in order; where a keyframe lies between the last one and the next, decoding jumps to it,
    unless it would skip only a few frames: it has the keyframe to decode, which is the dearest of its group;
-2. the packets after a jump must be those that follow that keyframe in the file, and what comes out must begin with it;
+2. the packets are those that told the times, so a file is read once; of a long one they are not kept, and what is read
+   after a jump must be those that follow that keyframe in the file. What comes out must begin with the keyframe;
    in MPEG-TS and MPEG-PS there is no jumping, because damage there can go unnoticed;
 3. frames that nobody wants and no other frame refers to are skipped inside the decoder;
 4. if anything is not as the packets said, everything is decoded from the start of the file. What is missing then is
@@ -34,13 +35,14 @@ import torch
 from av.container import InputContainer
 from av.packet import Packet
 from av.stream import Disposition
+from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation, VideoReformatter
 from av.video.stream import VideoStream
 
 from vov3d.data.packet_bytes import CODECS_TO_CHECK, is_damaged, is_h264_without_idr
 from vov3d.data.timeline import AstrayError, Jump, Timeline, packets, read_timeline
-from vov3d.data.video import FileInMemory, VideoInfo, checked_indices
+from vov3d.data.video import FileInMemory, VideoInfo, Window, checked_indices, checked_window
 from vov3d.errors import DecodeError
 
 FALLBACK_FPS = 30.0
@@ -103,17 +105,19 @@ class PyAVDecoder:
         """What is known of the video."""
         return self._info
 
-    def frames(self, indices: Sequence[int], size: tuple[int, int] | None = None) -> torch.Tensor:
+    def frames(
+        self, indices: Sequence[int], size: tuple[int, int] | None = None, window: Window | None = None
+    ) -> torch.Tensor:
         """Decode exactly the frames asked for (see `Decoder.frames`)."""
-        numbers = checked_indices(self._info, indices, size)
-        height, width = size or (self._info.height, self._info.width)
+        numbers = checked_indices(self._info, indices)
+        (height, width), window = checked_window(self._info, size, window)
         places: dict[int, list[int]] = {}
         for place, number in enumerate(numbers):
             places.setdefault(number, []).append(place)
         try:
-            pictures = np.empty((len(numbers), height, width, 3), np.uint8)
+            pictures = np.empty((len(numbers), window.height, window.width, 3), np.uint8)
             for number, frame in self._find(sorted(places)):
-                picture = self._picture(frame, height, width)
+                picture = window.of(self._picture(frame, height, width))
                 del frame  # FFmpeg recycles its buffers in the same order, whichever frames are asked for
                 for place in places[number]:
                     pictures[place] = picture
@@ -243,34 +247,38 @@ class PyAVDecoder:
 
     def _jump(self, jump: Jump) -> Iterator[VideoFrame]:
         """Run from a keyframe on, or from wherever the file lets us land."""
+        timeline = jump.timeline
+        if timeline.kept:
+            self._stream.codec_context.flush_buffers()
+            return self._run(timeline.packets_from(jump.landing_pts), jump)
         self._container.seek(jump.landing_pts, stream=self._stream)
-        return self._run(jump)
+        return self._run(timeline.follow(packets(self._container, self._stream)), jump)
 
     def _restart(self) -> Iterator[VideoFrame]:
         """Run from the first packet of the file, skipping nothing; opening it anew is the way that never fails."""
         self.close()
         self._container, self._stream = _open(self._path, self._file)
         self._kept = set()
-        return self._run()
+        return self._run(packets(self._container, self._stream))
 
-    def _run(self, jump: Jump | None = None) -> Iterator[VideoFrame]:
-        """Yield the frames from where the container stands to the end of the file.
+    def _run(self, found: Iterator[Packet[VideoStream]], jump: Jump | None = None) -> Iterator[VideoFrame]:
+        """Yield the frames of packets.
 
         Errors are passed over until the first keyframe, because a run may begin in the middle of a group of pictures.
         Thereafter an error ends the run, unless it comes of what precedes the keyframe (see `_is_forgiven`).
 
         Args:
-            jump: after a jump, what the packets must be and the keyframe.
+            found: from somewhere in the file to its end.
+            jump: what was jumped to; none where the packets are those of the whole file.
         """
         context = self._stream.codec_context
-        found = packets(self._container, self._stream)
         begin: Packet[VideoStream] | None = None
         first_group = False
-        for packet in found if jump is None else jump.timeline.follow(found):
+        for packet in found:
             context.skip_frame = "NONREF" if self._kept and packet.pts not in self._kept else "DEFAULT"
             first_group = first_group and not packet.is_keyframe
             try:
-                frames = _decode(packet)
+                frames = _decode(context, packet)
             except av.FFmpegError:
                 if begin is None:
                     if jump is None:
@@ -316,13 +324,12 @@ def _open(path: Path, file: FileInMemory | None) -> tuple[InputContainer, VideoS
     return container, stream
 
 
-def _decode(packet: Packet[VideoStream]) -> list[VideoFrame]:
+def _decode(context: VideoCodecContext, packet: Packet[VideoStream]) -> list[VideoFrame]:
     """Decode a packet; damage is an error even where FFmpeg says nothing of it."""
-    context = packet.stream.codec_context
     codec = context.codec.canonical_name
     if codec in CODECS_TO_CHECK and is_damaged(codec, bytes(packet), context.extradata, context.height):
         raise av.InvalidDataError(errno.EINVAL, DAMAGED)
-    return packet.decode()
+    return context.decode(packet)
 
 
 def _sound(frames: list[VideoFrame], begin: Packet[VideoStream] | None) -> Iterator[VideoFrame]:

@@ -9,8 +9,9 @@ has no timeline; its frames can only be counted off as they are decoded.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
-from dataclasses import dataclass
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import av
 import numpy as np
@@ -23,6 +24,7 @@ from vov3d.data.packet_bytes import is_hidden_vp8, is_jpeg_with_tables
 
 MAX_REORDER_FRAMES = 32  # twice what H.264 and HEVC allow; beyond it the clock was set anew within the stream
 MAX_BYTES_OF_EMPTY_VOP = 8
+MAX_KEPT_BYTES = 64 << 20  # of packets; those of longer videos are read again where they are needed
 
 
 class AstrayError(Exception):
@@ -52,11 +54,13 @@ class Timeline:
         pts: presentation time stamps of the displayed frames, ascending: frame i is shown at `pts[i]`.
         keyframe_pts: time stamps of the packets at which decoding may start, ascending; they may lie before `pts[0]`.
         packet_ids: of all packets (see `packet_id`), in the order of the file.
+        kept: all packets, in the order of the file, so that it is read once; none where they are too many.
     """
 
     pts: npt.NDArray[np.int64]
     keyframe_pts: npt.NDArray[np.int64]
     packet_ids: npt.NDArray[np.int64]
+    kept: Sequence[Packet[VideoStream]] = ()
 
     def starts(self, numbers: list[int]) -> list[int]:
         """For each frame, the time stamp of the last keyframe that is not after it."""
@@ -87,7 +91,11 @@ class Timeline:
             first_pts: time stamp of the first frame that the decoder gave.
         """
         begin = min(first_pts, int(self.keyframe_pts[0]))
-        return Timeline(self.pts[self.pts >= begin], self.keyframe_pts, self.packet_ids)
+        return replace(self, pts=self.pts[self.pts >= begin])
+
+    def packets_from(self, keyframe_pts: int) -> Iterator[Packet[VideoStream]]:
+        """The kept packets from a keyframe on."""
+        return itertools.dropwhile(lambda packet: not packet.is_keyframe or packet.pts != keyframe_pts, self.kept)
 
     def follow(self, found: Iterator[Packet[VideoStream]]) -> Iterator[Packet[VideoStream]]:
         """Pass on the packets that come after a jump, from the first one that is known.
@@ -117,11 +125,16 @@ def read_timeline(container: InputContainer, stream: VideoStream) -> Timeline | 
     shown: list[int | None] = []
     keyframes: list[int] = []
     ids: list[int] = []
+    kept: list[Packet[VideoStream]] = []
+    num_bytes = 0
     codec = stream.codec_context.codec.canonical_name
     if "avi" in container.format.name and stream.codec_context.has_b_frames:
         return None  # AVI stores the order of decoding alone
     for packet in packets(container, stream):
         ids.append(packet_id(packet))
+        num_bytes += packet.size
+        if num_bytes <= MAX_KEPT_BYTES:
+            kept.append(packet)
         if codec == "mpeg4" and packet.size <= MAX_BYTES_OF_EMPTY_VOP:
             return None  # shows nothing, or stands for a B-frame packed into an earlier packet
         if packet.is_keyframe and packet.pts is not None and (codec != "mjpeg" or is_jpeg_with_tables(bytes(packet))):
@@ -137,7 +150,8 @@ def read_timeline(container: InputContainer, stream: VideoStream) -> Timeline | 
     moved = np.abs(np.searchsorted(pts, decoding_order) - np.arange(len(pts)))
     if moved.max() > MAX_REORDER_FRAMES:
         return None
-    return Timeline(pts, np.unique(np.array(keyframes, np.int64)), np.array(ids, np.int64))
+    whole = kept if num_bytes <= MAX_KEPT_BYTES else ()
+    return Timeline(pts, np.unique(np.array(keyframes, np.int64)), np.array(ids, np.int64), whole)
 
 
 def packet_id(packet: Packet[VideoStream]) -> int:

@@ -84,16 +84,17 @@ def normalise(frames: torch.Tensor, mean: float, std: float) -> torch.Tensor:
     """Turn bytes into a clip, (x / 255 - mean) / std, in one pass.
 
     Shape:
-        uint8 [T, 3, H, W] -> float32 [3, T, H, W], contiguous
+        uint8 [T, 3, H, W] -> float32 [3, T, H, W], channels-last in memory as decoded frames are: [T, H, W, 3]
 
     Args:
         frames: the frames of the clip; a crop of larger ones is welcome.
         mean: subtracted from every channel, on the scale of 0 to 1.
         std: divides every channel.
     """
-    planes = frames.transpose(0, 1).contiguous()
-    clip = empty_clip(planes.shape, planes.device).copy_(planes)
-    return torch.add(torch.tensor(-mean / std, device=frames.device), clip, alpha=1 / (255 * std), out=clip)
+    pixels = frames.permute(0, 2, 3, 1)
+    clip = empty_clip(pixels.shape, pixels.device).copy_(pixels)
+    torch.add(torch.tensor(-mean / std, device=frames.device), clip, alpha=1 / (255 * std), out=clip)
+    return clip.permute(3, 0, 1, 2)
 
 
 def empty_clip(shape: Sequence[int], device: torch.device) -> torch.Tensor:

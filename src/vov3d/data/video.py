@@ -11,8 +11,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from vov3d.errors import DecodeError
@@ -58,6 +60,29 @@ class VideoInfo:
     codec: str
 
 
+class Window(NamedTuple):
+    """A part of a frame, in pixels."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+    @property
+    def bottom(self) -> int:
+        """The row below the last one."""
+        return self.top + self.height
+
+    @property
+    def right(self) -> int:
+        """The column beside the last one."""
+        return self.left + self.width
+
+    def of(self, picture: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        """The part of a picture [H, W, 3], a view."""
+        return picture[self.top : self.bottom, self.left : self.right]
+
+
 class Decoder(Protocol):
     """An open video; close it, or use it as a context manager.
 
@@ -69,7 +94,9 @@ class Decoder(Protocol):
         """What is known of the video."""
         ...
 
-    def frames(self, indices: Sequence[int], size: tuple[int, int] | None = None) -> torch.Tensor:
+    def frames(
+        self, indices: Sequence[int], size: tuple[int, int] | None = None, window: Window | None = None
+    ) -> torch.Tensor:
         """Decode exactly the frames asked for.
 
         Each frame is decoded once, however often it is asked for, and in one pass forward.
@@ -80,10 +107,11 @@ class Decoder(Protocol):
         Args:
             indices: positions in presentation order, from 0; any order, duplicates allowed.
             size: height and width in pixels to resize to while decoding (bilinear); by default that of the video.
+            window: the part of the resized frames that is wanted; by default all of it.
 
         Raises:
             DecodeError: a frame asked for does not decode.
-            ValueError: an index lies outside the video, or the size is not positive.
+            ValueError: an index lies outside the video, the window outside the frames, or the size is not positive.
         """
         ...
 
@@ -160,12 +188,31 @@ def open_images_in_memory(path: Path, images: Mapping[str, bytes], fps: float | 
     return FrameFolderDecoder(path, tuple(images), fps, images)
 
 
-def checked_indices(info: VideoInfo, indices: Sequence[int], size: tuple[int, int] | None) -> list[int]:
-    """Return the indices as plain integers, or say which of the arguments of `Decoder.frames` is wrong."""
+def checked_indices(info: VideoInfo, indices: Sequence[int]) -> list[int]:
+    """Return the indices as plain integers.
+
+    Raises:
+        ValueError: one lies outside the video.
+    """
     numbers = [int(index) for index in indices]
     outside = [number for number in numbers if not 0 <= number < info.num_frames]
     if outside:
         raise ValueError(f"frame {outside[0]} asked for of {info.path}, which has frames 0 to {info.num_frames - 1}")
-    if size is not None and min(size) < 1:
-        raise ValueError(f"size={size} asked for; height and width must be at least 1 pixel")
     return numbers
+
+
+def checked_window(
+    info: VideoInfo, size: tuple[int, int] | None, window: Window | None
+) -> tuple[tuple[int, int], Window]:
+    """Return the size of the resized frames and the part of them that is wanted.
+
+    Raises:
+        ValueError: the size is not positive, or the window lies outside the frames.
+    """
+    size = (info.height, info.width) if size is None else size
+    if min(size) < 1:
+        raise ValueError(f"size={size} asked for; height and width must be at least 1 pixel")
+    window = Window(0, 0, *size) if window is None else window
+    if min(window) < 0 or min(window[2:]) < 1 or window.bottom > size[0] or window.right > size[1]:
+        raise ValueError(f"{window} asked for; it must lie in frames of {size[0]} x {size[1]} pixels")
+    return size, window

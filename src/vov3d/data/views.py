@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import torch
 
-from vov3d.data.transforms import normalise
+from vov3d.data.transforms import empty_clip, normalise
 
 CPU = torch.device("cpu")
 
@@ -41,13 +41,13 @@ class Views:
 
     @property
     def views(self) -> torch.Tensor:
-        """All views on the CPU, float32 [V, 3, T, crop, crop]."""
+        """All views on the CPU, float32 [V, 3, T, crop, crop], channels-last in memory."""
         return self.on(CPU)
 
     def on(self, device: torch.device) -> torch.Tensor:
-        """Make all views on a device, float32 [V, 3, T, crop, crop]."""
+        """Make all views on a device, float32 [V, 3, T, crop, crop], channels-last in memory."""
         num_views, num_frames = self.places.shape
-        views = torch.empty(num_views, 3, num_frames, self.crop, self.crop, device=device)
+        views = empty_clip((num_views, num_frames, self.crop, self.crop, 3), device).permute(0, 4, 1, 2, 3)
         if device.type == "cpu":
             self._fill_by_frame(views)
         else:

@@ -18,9 +18,10 @@ from vov3d.data.sources.renumber import renumbered
 from vov3d.data.targets import check_loss
 from vov3d.distributed import ProcessGroup, process_group
 from vov3d.errors import ArgumentError, DataError
-from vov3d.evaluate import Evaluation, score_videos, summarise
+from vov3d.evaluation import Evaluation, summarise
 from vov3d.inference import default_workers, threads_beside
 from vov3d.plots import STYLES
+from vov3d.scoring import score_videos
 from vov3d.tempo.results import NetworkTempo, Pace, Tempo, write_tempo
 from vov3d.trained import Trained, load_trained
 
@@ -92,7 +93,7 @@ class _Bench:
             frame_stride=shown.stride,
             frame_order=shown.order,
             speed=shown.speed,
-            cache=build_cache(recipe, self.cache, index.root, self.crop),
+            cache=build_cache(recipe, self.cache, index, self.crop),
         )
         scores, missing = score_videos(
             network.trained.model.to(self.group.device),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import os
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import astuple, dataclass, fields
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 from vov3d.data.motion.draw import MOTION_VERSION, render
 from vov3d.data.motion.paths import MOTION_CLASSES
 from vov3d.errors import DataError
+from vov3d.locks import whole_folder
 
 FRAMES_PER_SECOND = 16
 _NOTE = "motion.json"
@@ -65,6 +65,7 @@ def write_motion_set(
 
     Raises:
         DataError: if ``out`` is there already and is anything else.
+        InUseError: if another process writes it.
         ValueError: for a setting out of its range.
     """
     counts = {"train": 40, "val": 10} if videos_per_class is None else dict(videos_per_class)
@@ -84,9 +85,7 @@ def write_motion_set(
         for label in MOTION_CLASSES
         for number in range(count)
     ]
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as scratch:
-        root = Path(scratch) / out.name
+    with whole_folder(out) as root:
 
         def write(video: MotionVideo) -> None:
             frames = render(
@@ -100,7 +99,6 @@ def write_motion_set(
             table.writerow(field.name for field in fields(MotionVideo))
             table.writerows(astuple(video) for video in videos)
         (root / _NOTE).write_text(json.dumps(settings, indent=2) + "\n")
-        root.rename(out)
     return out
 
 

@@ -95,3 +95,10 @@ class VideoIndex:
     flip: str
     frame_fps: float | None
     multi_label: bool = False
+
+    def would_find(self, folder: Path) -> bool:
+        """Whether videos in a folder would be met where the data set is searched for its own; lists name theirs."""
+        if not self.kind.startswith(("class folders", "something-something")):
+            return False
+        root, place = self.root.resolve(), folder.resolve()
+        return place.is_relative_to(root) and not any(part.startswith(".") for part in place.relative_to(root).parts)

@@ -1,0 +1,111 @@
+"""What a network says of videos, shared by all processes: each video counted once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from vov3d.data.dataset import Broken, ViewDataset
+from vov3d.data.sampler import eval_shard
+from vov3d.data.views import Views
+from vov3d.errors import DecodeError
+from vov3d.inference import Activation, default_workers, video_probabilities
+from vov3d.interrupts import ignore_interrupts, stop_for
+
+if TYPE_CHECKING:
+    from vov3d.data.sources import VideoItem
+    from vov3d.distributed import ProcessGroup
+    from vov3d.models import ClipClassifier
+
+
+@dataclass(frozen=True)
+class Missing:
+    """A video that could not be decoded, and why."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class VideoScore:
+    """What the network says of one video.
+
+    Attributes:
+        item: the video.
+        probs: probability of each class, [K].
+    """
+
+    item: VideoItem
+    probs: Tensor
+
+
+def score_videos(
+    model: ClipClassifier,
+    views: ViewDataset,
+    group: ProcessGroup,
+    *,
+    window: tuple[int, int, int] | None,
+    loss: Activation = "softmax",
+    workers: int | None = None,
+    batch_size: int | None = None,
+    allow_missing: bool = True,
+    on_progress: Callable[[int, int], None] | None = None,
+    asked_to_stop: Callable[[], int] = lambda: 0,
+) -> tuple[list[VideoScore], list[Missing]]:
+    """Return the class probabilities of every video, each counted once over all processes.
+
+    Args:
+        model: the network, on the group's device; its mode is restored.
+        views: the videos.
+        group: the processes that share them.
+        window: pooling window of the head; ``None`` pools over the whole map.
+        loss: ``train.loss`` of the recipe, which says what makes probabilities of logits.
+        workers: processes that decode.
+        batch_size: videos at a time; by default so that about 8 views are computed at once.
+        allow_missing: collect videos that cannot be decoded, instead of failing on the first.
+        on_progress: called with (videos done, all videos) of this process.
+        asked_to_stop: says which signal asked to stop, 0 for none; then all processes do.
+
+    Raises:
+        DecodeError: for the first video found that cannot be decoded, unless ``allow_missing``; in every process.
+    """
+    mine = eval_shard(len(views), group.rank, group.world_size)
+    loader: DataLoader[Views | Broken] = DataLoader(
+        views,
+        sampler=mine,
+        batch_size=batch_size or max(1, 8 // (views.num_clips * views.num_crops)),
+        num_workers=default_workers() if workers is None else workers,
+        collate_fn=list,
+        worker_init_fn=ignore_interrupts,
+    )
+    was_training = model.training
+    model.eval()
+    found: list[tuple[int, Tensor]] = []
+    missing: list[tuple[int, Missing]] = []
+    done = 0
+    try:
+        for batch in loader:
+            whole = [one for one in batch if isinstance(one, Views)]
+            missing.extend((one.index, Missing(one.path, one.reason)) for one in batch if isinstance(one, Broken))
+            if missing and not allow_missing:
+                break  # the other processes wait below, where all of them hear of it
+            probs = video_probabilities(model, [one.on(group.device) for one in whole], group.device, window, loss)
+            found.extend((one.index, row) for one, row in zip(whole, probs, strict=True))
+            done += len(batch)
+            if on_progress is not None:
+                on_progress(done, len(mine))
+            if asked_to_stop():
+                break  # likewise
+    finally:
+        model.train(was_training)
+    stop_for(group.largest(asked_to_stop()))
+    lost = sorted(group.gather(missing), key=lambda one: one[0])
+    if lost and not allow_missing:
+        first = lost[0][1]
+        raise DecodeError(first.path, f"{first.reason}; --allow-missing leaves such videos out and reports them")
+    scored = sorted(group.gather(found), key=lambda one: one[0])
+    return [VideoScore(views.items[index], probs) for index, probs in scored], [one for _, one in lost]
