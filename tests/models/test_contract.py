@@ -9,7 +9,18 @@ import torch
 
 import vov3d
 from vov3d.layers import D1Plus2D
-from vov3d.models import I3D, MODELS, TSM, X3D, ClipClassifier, R2Plus1DNet, VoV3D
+from vov3d.models import (
+    CSN,
+    I3D,
+    MODELS,
+    TSM,
+    X3D,
+    ClipClassifier,
+    NonLocalI3D,
+    R2Plus1DNet,
+    SlowFast,
+    VoV3D,
+)
 
 NAMES = sorted(MODELS)
 
@@ -98,6 +109,9 @@ TINY: list[Callable[[], ClipClassifier]] = [
     lambda: TSM((1, 1, 1, 1)),
     I3D,
     lambda: R2Plus1DNet((1, 1, 1, 1)),
+    lambda: SlowFast((1, 1, 1, 1), alpha=4),
+    lambda: CSN((1, 1, 1, 1), preserves_interactions=True),
+    lambda: NonLocalI3D((1, 2, 2, 1)),
 ]
 
 

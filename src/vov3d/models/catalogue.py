@@ -21,10 +21,13 @@ from vov3d.models.ablations import (
     x3d_m_d2plus1d,
 )
 from vov3d.models.clip_classifier import ClipClassifier
+from vov3d.models.csn import ip_csn_152, ir_csn_101, ir_csn_152
 from vov3d.models.i3d import i3d
+from vov3d.models.i3d_nl import i3d_nl_r50
 from vov3d.models.inflation import load_backbone
 from vov3d.models.loading import load_weights, num_classes_of
 from vov3d.models.r2plus1d import r2plus1d_18, r2plus1d_34
+from vov3d.models.slowfast import slowfast_r50_4x16, slowfast_r50_8x8, slowfast_r50_16x8
 from vov3d.models.stm import stm_r50
 from vov3d.models.tea import tea_r50
 from vov3d.models.tpn import tsm_tpn_r50
@@ -56,6 +59,13 @@ MODELS: Mapping[str, Callable[..., ClipClassifier]] = {
     "tea_r50": tea_r50,
     "tsm_tpn_r50": tsm_tpn_r50,
     "i3d": i3d,
+    "i3d_nl_r50": i3d_nl_r50,
+    "slowfast_r50_4x16": slowfast_r50_4x16,
+    "slowfast_r50_8x8": slowfast_r50_8x8,
+    "slowfast_r50_16x8": slowfast_r50_16x8,
+    "ip_csn_152": ip_csn_152,
+    "ir_csn_152": ir_csn_152,
+    "ir_csn_101": ir_csn_101,
     "r2plus1d_18": r2plus1d_18,
     "r2plus1d_34": r2plus1d_34,
 }
