@@ -6,6 +6,8 @@ from vov3d.models.csn import CSN, ip_csn_152, ir_csn_101, ir_csn_152
 from vov3d.models.i3d import I3D, i3d
 from vov3d.models.i3d_nl import NonLocalI3D, i3d_nl_r50
 from vov3d.models.loading import load_weights, our_tensors
+from vov3d.models.movinet import MoViNet, movinet_a0, movinet_a1, movinet_a2
+from vov3d.models.movinet_stream import MoViNetStream, movinet_a0_stream, movinet_a1_stream, movinet_a2_stream
 from vov3d.models.published import published_name, published_names
 from vov3d.models.r2plus1d import R2Plus1DNet, r2plus1d_18, r2plus1d_34
 from vov3d.models.recognition import recognise
@@ -31,6 +33,8 @@ __all__ = [
     "TSN",
     "X3D",
     "ClipClassifier",
+    "MoViNet",
+    "MoViNetStream",
     "NonLocalI3D",
     "R2Plus1DNet",
     "ResNet",
@@ -44,6 +48,12 @@ __all__ = [
     "ir_csn_152",
     "list_models",
     "load_weights",
+    "movinet_a0",
+    "movinet_a0_stream",
+    "movinet_a1",
+    "movinet_a1_stream",
+    "movinet_a2",
+    "movinet_a2_stream",
     "our_tensors",
     "published_name",
     "published_names",

@@ -26,6 +26,8 @@ from vov3d.models.i3d import i3d
 from vov3d.models.i3d_nl import i3d_nl_r50
 from vov3d.models.inflation import load_backbone
 from vov3d.models.loading import load_weights, num_classes_of
+from vov3d.models.movinet import movinet_a0, movinet_a1, movinet_a2
+from vov3d.models.movinet_stream import movinet_a0_stream, movinet_a1_stream, movinet_a2_stream
 from vov3d.models.r2plus1d import r2plus1d_18, r2plus1d_34
 from vov3d.models.slowfast import slowfast_r50_4x16, slowfast_r50_8x8, slowfast_r50_16x8
 from vov3d.models.stm import stm_r50
@@ -68,6 +70,12 @@ MODELS: Mapping[str, Callable[..., ClipClassifier]] = {
     "ir_csn_101": ir_csn_101,
     "r2plus1d_18": r2plus1d_18,
     "r2plus1d_34": r2plus1d_34,
+    "movinet_a0": movinet_a0,
+    "movinet_a1": movinet_a1,
+    "movinet_a2": movinet_a2,
+    "movinet_a0_stream": movinet_a0_stream,
+    "movinet_a1_stream": movinet_a1_stream,
+    "movinet_a2_stream": movinet_a2_stream,
 }
 
 
