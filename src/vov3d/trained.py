@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from vov3d.checkpoint import JSON, Checkpoint, as_json, read_checkpoint
 from vov3d.data.sources.renumber import class_number
 from vov3d.errors import CheckpointError
-from vov3d.models import MODELS, ClipClassifier, create_model, load_weights, recognise
+from vov3d.models import MODELS, ClipClassifier, create_model, load_weights, network_name, recognise
 
 if TYPE_CHECKING:
     from vov3d.recipe import Recipe
@@ -39,7 +39,7 @@ def describe(recipe: Recipe, labels: tuple[str, ...]) -> dict[str, JSON]:
     from vov3d.version import __version__
 
     return {
-        "model": recipe.model.name,
+        "model": network_name(recipe.model.name, recipe.model.operator),
         "num_classes": len(labels),
         "labels": list(labels),
         "recipe": as_json(to_mapping(recipe)),

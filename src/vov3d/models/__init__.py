@@ -1,6 +1,6 @@
 """Networks with one contract: ``model(clips [N,3,T,H,W]) -> logits [N,K]``."""
 
-from vov3d.models.catalogue import MODELS, create_model, list_models
+from vov3d.models.catalogue import MODELS, create_model, list_models, network_name
 from vov3d.models.clip_classifier import ClipClassifier
 from vov3d.models.csn import CSN, ip_csn_152, ir_csn_101, ir_csn_152
 from vov3d.models.i3d import I3D, i3d
@@ -54,6 +54,7 @@ __all__ = [
     "movinet_a1_stream",
     "movinet_a2",
     "movinet_a2_stream",
+    "network_name",
     "our_tensors",
     "published_name",
     "published_names",

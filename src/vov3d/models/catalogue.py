@@ -9,7 +9,7 @@ from pathlib import Path
 
 from vov3d.checkpoint import read_checkpoint
 from vov3d.errors import ArgumentError, unknown_name
-from vov3d.layers import Operator
+from vov3d.layers import OPERATORS, Operator
 from vov3d.models.ablations import (
     vov3d_l_dw_bottleneck,
     vov3d_m_2020,
@@ -17,6 +17,10 @@ from vov3d.models.ablations import (
     vov3d_m_d1plus2d,
     vov3d_m_dw_bottleneck,
     vov3d_m_r2plus1d,
+    vov3d_s_bottleneck,
+    vov3d_s_d1plus2d,
+    vov3d_s_dw_bottleneck,
+    vov3d_s_r2plus1d,
     x3d_l_d2plus1d,
     x3d_m_d2plus1d,
 )
@@ -54,6 +58,10 @@ MODELS: Mapping[str, Callable[..., ClipClassifier]] = {
     "x3d_m_d2plus1d": x3d_m_d2plus1d,
     "x3d_l_d2plus1d": x3d_l_d2plus1d,
     "vov3d_m_2020": vov3d_m_2020,
+    "vov3d_s_bottleneck": vov3d_s_bottleneck,
+    "vov3d_s_r2plus1d": vov3d_s_r2plus1d,
+    "vov3d_s_dw_bottleneck": vov3d_s_dw_bottleneck,
+    "vov3d_s_d1plus2d": vov3d_s_d1plus2d,
     "tsn_r50": tsn_r50,
     "tsm_r50": tsm_r50,
     "tsm_r101": tsm_r101,
@@ -84,6 +92,28 @@ def list_models(pattern: str = "*") -> list[str]:
     return sorted(fnmatch.filter(MODELS, pattern))
 
 
+def network_name(name: str, operator: str | None = None) -> str:
+    """Return the name of a network with another 3D operator: ``vov3d_m`` with ``r2plus1d`` is ``vov3d_m_r2plus1d``.
+
+    Args:
+        name: one of `list_models()`.
+        operator: one of `vov3d.layers.OPERATORS`; ``None`` for the network's own.
+
+    Raises:
+        ArgumentError: the catalogue has no such network; it says with which operators it has this one.
+    """
+    if operator is None:
+        return name
+    if name not in MODELS:
+        raise ArgumentError(unknown_name("model", name, MODELS))
+    own = inspect.signature(MODELS[name]).parameters.get("operator")
+    names = {other: f"{name}_{other}" for other in OPERATORS if f"{name}_{other}" in MODELS}
+    names |= {other: name for other, built in OPERATORS.items() if own is not None and own.default is built}
+    if operator not in names:
+        raise ArgumentError(f"there is no {name} with the operator {operator!r}; with: {', '.join(names) or 'none'}")
+    return names[operator]
+
+
 def create_model(
     name: str,
     *,
@@ -102,8 +132,8 @@ def create_model(
         dropout: probability of dropping a feature before the classifier, in training.
         pretrained: a checkpoint of ours (``.safetensors``) or a published one (``.pyth``). If its classes are not
             ``num_classes``, the classifier starts fresh and the log says so.
-        backbone_pretrained: weights of a 2D network trained on images, such as timm's ``resnet50``, inflated over time. Of
-            networks that have its trunk; the log says what starts fresh.
+        backbone_pretrained: weights of a 2D network trained on images, such as timm's ``resnet50``, inflated over
+            time. Of networks that have its trunk; the log says what starts fresh.
         operator: the 3D operator of every module; by default the published one. Of networks that have such modules.
         stochastic_depth: probability of leaving out the branch of the last block in training; 0 in the first, evenly
             between. Of the same networks.
