@@ -23,7 +23,8 @@ from vov3d.models import (
 )
 from vov3d.models.counting import count_gmacs, count_parameters
 from vov3d.models.movinet import A0, A1, A2, K15, K33, K53, SWISH, Rezero, Stage
-from vov3d.models.movinet_stream import causal_3d, paper_causal_gate
+from vov3d.models.movinet_stream import HardSigmoid, causal_3d, paper_causal_gate
+from vov3d.models.published.movinet_port import MOVINET_PORT, MOVINET_STREAM_PORT
 
 # network, pixels; trainable variables and multiply-adds of the convolutions in the authors' graph of 600 classes and 50
 # frames (tf-models-official 2.19.1: Movinet and MovinetClassifier, kernels times outputs)
@@ -109,6 +110,29 @@ def test_the_catalogue_has_what_was_counted() -> None:
     assert {name for name in MODELS if "movinet" in name} == {build.__name__ for build, *_ in RELEASED}
 
 
+def test_the_names_of_the_port() -> None:
+    with torch.device("meta"):
+        base, stream, paper = movinet_a0(6), movinet_a0_stream(6), paper_stream(*A0)
+    expected = {
+        "stem.norm.running_var": "conv1.conv_1.norm.running_var",
+        "stages.0.0.scale.weight": "blocks.b0_l0.alpha",
+        "stages.1.0.expand.conv.weight": "blocks.b1_l0.expand.conv_1.conv2d.weight",
+        "stages.1.0.operator.spatial.conv.weight": "blocks.b1_l0.deep.conv_1.conv2d.weight",
+        "stages.1.0.operator.temporal.norm.bias": "blocks.b1_l0.deep.conv_2.norm.bias",
+        "stages.1.0.gate.fc2.bias": "blocks.b1_l0.se.fc2.conv_1.conv2d.bias",
+        "stages.4.3.project.conv.weight": "blocks.b4_l3.project.conv_1.conv2d.weight",
+        "stages.4.0.shortcut.project.conv.weight": "blocks.b4_l0.res.1.conv_1.conv2d.weight",
+        "head.project.conv.weight": "conv7.conv_1.conv2d.weight",
+        "head.hidden.weight": "classifier.0.conv_1.conv2d.weight",
+        "head.classifier.bias": "classifier.3.conv_1.conv2d.bias",
+    }
+    names = MOVINET_STREAM_PORT.names(stream)
+    assert {ours: names[ours] for ours in expected} == expected
+    assert len(set(names.values())) == len(names) == len(stream.state_dict())
+    assert MOVINET_PORT.names(base)["stages.1.0.operator.conv.weight"] == "blocks.b1_l0.deep.conv_1.conv3d.weight"
+    assert MOVINET_PORT.names(stream) == MOVINET_STREAM_PORT.names(base) == MOVINET_STREAM_PORT.names(paper) == {}
+
+
 @pytest.mark.parametrize("chunks", [(1,) * 9, (2, 3, 1, 3), (9,)])
 def test_a_stream_gives_what_the_clip_gives(network: MoViNetStream, chunks: tuple[int, ...]) -> None:
     clips, seen = torch.randn(2, 3, sum(chunks), 35, 50), 0
@@ -144,6 +168,11 @@ def test_the_base_sees_later_frames_and_cannot_stream() -> None:
     model = MoViNet(*TINY, num_classes=2).eval()
     with pytest.raises(ArgumentError, match="MoViNet sees frames before they come"):
         model.stream()
+
+
+def test_the_hard_sigmoid_of_the_released_weights() -> None:
+    gates = HardSigmoid()(torch.tensor([-3, -2.5, -1, 0, 1, 2.5, 3]))
+    torch.testing.assert_close(gates, torch.tensor([0, 0, 0.3, 0.5, 0.7, 1, 1]))
 
 
 def test_each_block_starts_as_its_shortcut() -> None:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from vov3d.models.movinet import A0, SWISH, MoViNet
-from vov3d.models.movinet_stream import MoViNetStream, causal_3d, paper_causal_gate
+from vov3d.models.movinet_stream import HardSigmoid, MoViNetStream, causal_3d, paper_causal_gate
 
 os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 movinet = pytest.importorskip("official.projects.movinet.modeling.movinet")
@@ -28,7 +28,7 @@ RELEASED_STREAM = {
 
 
 class TheirHardSigmoid(nn.Module):
-    """Theirs has a rounded constant (deviation 2); 15 gates in a row make 3e-4 of the logits of it."""
+    """What the name means in today's Model Garden (deviation 2)."""
 
     def forward(self, gates: Tensor) -> Tensor:
         return nn.functional.relu6(gates + 3) * 0.16667
@@ -110,7 +110,7 @@ def test_logits_on_random_weights(form: str) -> None:
     assert set(state) - set(given) == {key for key in state if key.endswith("num_batches_tracked")}
     ours.load_state_dict(given, strict=False)
     for module in ours.modules():
-        if hasattr(module, "gate") and isinstance(module.gate, nn.Hardsigmoid):
+        if hasattr(module, "gate") and isinstance(module.gate, HardSigmoid):
             module.gate = TheirHardSigmoid()
     ours.eval()
     for shape in ((2, 4, 64, 64), (1, 1, 45, 61), (1, 7, 50, 35)):

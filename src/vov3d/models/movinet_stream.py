@@ -15,7 +15,8 @@ Deviations: these are the causal networks that the authors released in July 2021
    frames so far and the frame's number: 3.1M parameters and 2.73 GFLOPs are printed for A0. In the released ones a norm
    and an activation stand between 1 x k x k and t x 1 x 1, gates see the mean over the frames so far and that over this
    frame, and swish and sigmoid are hard: 3.75M and 2.43. `MoViNetStream` builds both (tested).
-2. The hard sigmoid rises by 1/6, not by 0.16667.
+2. The hard sigmoid rises by 0.2, as when the released weights were trained; under the same name the Model Garden of
+   today computes one that rises by 0.16667 and gives other outputs than its own published models (its issue 13559).
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from functools import partial
 
-from torch import nn
+from torch import Tensor, nn
 
 from vov3d.layers import (
     CausalDepthwiseConv3d,
@@ -50,6 +51,13 @@ from vov3d.models.movinet import (
 HARD_SWISH = partial(nn.Hardswish, inplace=True)
 
 
+class HardSigmoid(nn.Module):
+    """0.2 x + 0.5, at least 0 and at most 1."""
+
+    def forward(self, gates: Tensor) -> Tensor:  # noqa: D102
+        return (0.2 * gates + 0.5).clamp(0, 1)
+
+
 def causal_3d(channels: int, kernel_size: tuple[int, int], stride: int) -> nn.Module:
     """Return the operator of the paper's causal form: t x k x k up to each frame."""
     return normalised(CausalDepthwiseConv3d(channels, stride, kernel_size=kernel_size, pad=pad_as_tensorflow), SWISH)
@@ -73,9 +81,7 @@ def paper_causal_gate(channels: int) -> nn.Module:
 
 def causal_gate(channels: int) -> nn.Module:
     """Return the gate of the released causal form: it sees means over the frames so far, and over this one."""
-    return CausalSqueezeExcitation(
-        channels, ratio=SQUEEZE_RATIO, activation=HARD_SWISH, gate=nn.Hardsigmoid, present=True
-    )
+    return CausalSqueezeExcitation(channels, ratio=SQUEEZE_RATIO, activation=HARD_SWISH, gate=HardSigmoid, present=True)
 
 
 class MoViNetStream(MoViNet):

@@ -6,6 +6,7 @@ from vov3d.errors import CheckpointError
 from vov3d.models.published.image_resnet import IMAGE_RESNET, RESNET
 from vov3d.models.published.inception import GOOGLENET, I3D_PORT
 from vov3d.models.published.layout import COUNTER, Backbone, Layout
+from vov3d.models.published.movinet_port import MOVINET_PORT, MOVINET_STREAM_PORT
 from vov3d.models.published.pyslowfast import PYSLOWFAST, published_name
 from vov3d.models.published.pytorchvideo import PYTORCHVIDEO_X3D
 from vov3d.models.published.temporal_shift import MMACTION2_TSM, TSM_AUTHORS
@@ -21,6 +22,8 @@ LAYOUTS: tuple[Layout, ...] = (
     MMACTION2_TSM,
     I3D_PORT,
     TORCHVISION_VIDEO,
+    MOVINET_PORT,
+    MOVINET_STREAM_PORT,
 )
 BACKBONES: tuple[Backbone, ...] = (RESNET, GOOGLENET)
 
