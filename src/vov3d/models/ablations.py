@@ -39,7 +39,7 @@ def vov3d_l_dw_bottleneck(num_classes: int = 400, dropout: float = 0.5, stochast
 
 
 def x3d_m_d2plus1d(num_classes: int = 400, dropout: float = 0.5, stochastic_depth: float = 0.0) -> X3D:
-    """X3D-M of D(2+1)D: 3,239,718 parameters at 174 classes; 5.700 GMACs at 16x256x256 (Tables 3, 4: 3.2M, 5.8)."""
+    """X3D-M of D(2+1)D: 3,239,718 parameters at 174 classes; 5.699 GMACs at 16x256x256 (Tables 3, 4: 3.2M, 5.8)."""
     return x3d_m(num_classes, dropout, D2Plus1D, stochastic_depth)
 
 
