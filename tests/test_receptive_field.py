@@ -168,7 +168,9 @@ def test_the_shortest_run() -> None:
 
 
 def test_files(tmp_path: Path) -> None:
+    state = torch.random.get_rng_state()
     found = receptive_field("vov3d_s", **SMALL, out=tmp_path)  # type: ignore[arg-type]
+    assert torch.equal(torch.random.get_rng_state(), state)
     written = json.loads((tmp_path / "receptive_field.json").read_text())
     assert [field["frames"] for field in written["fields"]] == [field.frames for field in found.fields]
     picture = ElementTree.parse(tmp_path / "receptive_field.svg").getroot()

@@ -109,10 +109,11 @@ def receptive_field(
     """
     if frames < 2 or crop < 32 or clips < 1:
         raise ArgumentError(f"{clips} clips of {frames} frames of {crop}x{crop}; at least 1 of 2 frames of 32x32")
-    torch.manual_seed(seed)
-    name, network, trained = load_network(model)
-    if not trained:
-        settle(network, num_frames=frames, crop=crop, num_clips=clips, seed=seed)
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        name, network, trained = load_network(model)
+        if not trained:
+            settle(network, num_frames=frames, crop=crop, num_clips=clips, seed=seed)
     fields = find_fields(network, frames=frames, crop=crop, clips=clips, seed=seed + 1)
     result = ReceptiveField(name, trained, frames, crop, clips, fields, None if out is None else Path(out))
     if result.out is not None:
