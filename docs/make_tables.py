@@ -9,9 +9,12 @@ import json
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
+from vov3d.layers import OPERATORS, Operator
 from vov3d.models import create_model
 from vov3d.models.counting import count_gmacs, count_parameters
 from vov3d.recipe import load_recipe
@@ -19,6 +22,10 @@ from vov3d.recipe import load_recipe
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 MODELS = ("vov3d_m", "vov3d_l", "x3d_m", "x3d_l", "vov3d_s")
+VARIANTS = (  # the rows of Table 4
+    *("vov3d_m_bottleneck", "vov3d_m_r2plus1d", "vov3d_m_dw_bottleneck", "vov3d_m_d1plus2d", "vov3d_m"),
+    *("x3d_m", "x3d_m_d2plus1d"),
+)
 DATA_SETS = (  # name, training videos, recipe, what a clip of it is read like
     ("Kinetics-400", 234_619, "k400/vov3d_m_16", ("kinetics", "16x5 dense")),
     ("Something-Something v2", 168_913, "ssv2/vov3d_m_16", ("ssv2", "16 segments")),
@@ -104,8 +111,53 @@ def scaling_table() -> str:
     return _table(columns, rows)
 
 
+def variants_table() -> str:
+    """Tables 3 and 4: what the paper prints, and what the networks of these names count."""
+    printed = {row["id"]: row for row in _paper("table4")}
+    alone = {row["t_osa"]: row for row in _paper("table3") if row["model"] == "L" and row["t_osa"] != row["d2p1d"]}
+    rows = [
+        [f"4 ({row})", f"`{name}`", *_printed_and_built(printed[row], *_counted(name))]
+        for row, name in zip(printed, VARIANTS, strict=True)
+    ]
+    for name, has_tosa in (("vov3d_l_dw_bottleneck", True), ("x3d_l_d2plus1d", False)):
+        rows.append(["3", f"`{name}`", *_printed_and_built(alone[has_tosa], *_counted(name))])
+    columns = [
+        *("row", "network", "paper: M parameters", "built", "paper: GFLOPs", "built: GMACs", "paper: top-1 / top-5"),
+    ]
+    return _table(columns, rows)
+
+
+def older_table() -> str:
+    """The network whose GFLOPs Table 4 prints in two of its rows."""
+    printed = {row["id"]: row for row in _paper("table4")}
+    rows = []
+    for row, operator in (("a", "bottleneck"), ("b", "r2plus1d"), (None, "d2plus1d")):
+        parameters, gmacs = _counted("vov3d_m_2020", OPERATORS[operator])
+        shown = [str(printed[row][key]) for key in ("params", "gflops")] if row else ["", ""]
+        rows.append([f"`{operator}`", shown[0], f"{parameters / 1e6:.3f}", shown[1], f"{gmacs:.2f}"])
+    return _table(["operator", "paper: M parameters", "built", "paper: GFLOPs", "built: GMACs"], rows)
+
+
+def formulas_table() -> str:
+    """Table 1's formulas and what the operators count, at strides 1 and 2."""
+    rows = []
+    for row, (name, operator) in zip(_paper("table1"), OPERATORS.items(), strict=True):
+        cells = [f"({row['id']}) {row['type']}", f"`{name}`", f"`{row['params']}`", f"`{row['flops']}`"]
+        for stride in (1, 2):
+            sizes = {"C": 80, "T": 16, "H": 28, "W": 28, "t": 3, "k": 3, "s": stride}
+            counted = _operator_counts(operator, sizes)
+            formulas = [eval(row[key].replace("^", "**"), {}, sizes) for key in ("params", "flops")]
+            if stride == 1:
+                cells.append(f"{formulas[0]:,} / {counted[0]:,}")
+            cells.append(f"{formulas[1] / 1e6:,.3f} / {counted[1] / 1e6:,.3f}")
+        rows.append(cells)
+    columns = ["row", "operator", "parameters", "multiply-adds", "parameters: formula / counted"]
+    return _table([*columns, "10^6, stride 1", "10^6, stride 2"], rows)
+
+
 TABLES: dict[str, dict[str, Callable[[], str]]] = {
     "README.md": {"models": models_table},
+    "docs/ablations.md": {"variants": variants_table, "older": older_table, "formulas": formulas_table},
     "docs/data.md": {"reading": reading_table, "seeking": seeking_table, "cache": cache_table},
     "docs/scaling.md": {"scaling": scaling_table},
 }
@@ -134,13 +186,39 @@ def main(words: list[str]) -> int:
     return int("--check" in words and bool(stale))
 
 
+def _paper(table: str) -> list[dict[str, Any]]:
+    """The rows of a table as the paper prints them."""
+    return json.loads((ROOT / "tests" / "golden" / "paper_tables.json").read_text())[table]["rows"]
+
+
+def _counted(name: str, operator: Operator | None = None) -> tuple[int, float]:
+    """Parameters at 174 classes and GMACs at 16x256x256."""
+    with torch.device("meta"):
+        model = create_model(name, num_classes=174, operator=operator)
+    return count_parameters(model), count_gmacs(model, 16, 256)
+
+
+def _printed_and_built(row: dict[str, Any], parameters: int, gmacs: float) -> list[str]:
+    accuracies = f"{row['top1']:.1f} / {row['top5']:.1f}"
+    printed = [str(row.get(key, "")) for key in ("params", "gflops")]
+    return [printed[0], f"{parameters / 1e6:.3f}", printed[1], f"{gmacs:.3f}", accuracies]
+
+
+def _operator_counts(operator: Operator, sizes: dict[str, int]) -> tuple[int, float]:
+    """Parameters and multiply-adds of an operator alone."""
+    with torch.device("meta"), FlopCounterMode(display=False) as counter:
+        layer = operator(sizes["C"], sizes["s"])
+        layer(torch.empty(1, *(sizes[axis] for axis in "CTHW")))
+    return count_parameters(layer), counter.get_total_flops() / 2
+
+
 def _decoding() -> dict[str, list[dict[str, object]]]:
     """The newest result of benchmarks/decoding.py."""
     return json.loads(max(RESULTS.glob("decoding-*.json"), key=lambda file: file.stem[-10:]).read_text())
 
 
 def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    names = ("model", "video", "asked for", "data set", "keyframe every")
+    names = ("model", "video", "asked for", "data set", "keyframe every", "row", "network", "operator")
     marks = "".join("---|" if column in names else "---:|" for column in columns)
     lines = [" | ".join(row) for row in (columns, *rows)]
     return "\n".join([f"| {lines[0]} |", f"|{marks}", *(f"| {line} |" for line in lines[1:])]) + "\n"

@@ -22,7 +22,7 @@ from vov3d.compare.costs import Clip, Measurement
 from vov3d.compare.field import DATASETS, FIELD, SOMETHING, VARIANTS, Accuracy, Published
 from vov3d.compare.measuring import Machine, measure
 from vov3d.compare.notes import NOTES
-from vov3d.compare.page import markdown
+from vov3d.compare.page import markdown, plots
 from vov3d.compare.tables import agree, cost_table, note_numbers, notes, section_tables
 from vov3d.errors import ArgumentError, DataError
 from vov3d.models import MODELS
@@ -212,6 +212,13 @@ def test_a_system_that_is_not_built_says_why(monkeypatch: pytest.MonkeyPatch) ->
     assert found.costs == ()
     assert notes(found) == ["Gone."]
     assert section_tables(found)[0].rows == (("Ghost", "8x224", "-", "1", "2 x30", "50.0/70.0", "T7 1"),)
+
+
+def test_a_plot_of_equal_input_says_so() -> None:
+    found = make_comparison(["x3d_xs"], 2, 32)
+    (picture,) = plots(found, "any").values()
+    assert "GMACs of one view of 2 frames, 32x32 pixels" in picture
+    assert "GMACs of one view<" in plots(make_comparison(["x3d_xs"]), "any")["any-k400.svg"]
 
 
 # ---- measurements ---------------------------------------------------------------------------------------------------

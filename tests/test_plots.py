@@ -13,11 +13,13 @@ from vov3d.plots import (
     COLOURS,
     STYLES,
     Bar,
+    FieldRow,
     Panel,
     Point,
     Series,
     bar_chart,
     confusion_chart,
+    field_chart,
     group_chart,
     line_chart,
     scatter_chart,
@@ -107,6 +109,27 @@ def test_bars_stand_in_groups() -> None:
     assert len(fills) == 4  # three names and the ground
     with pytest.raises(ValueError, match="zip"):
         group_chart("too many", ["a"] * 7, [])
+
+
+def test_fields_are_shaded_by_frame_and_underlined_as_far_as_they_reach() -> None:
+    rows = [
+        FieldRow("stem", [0, 0.25, 0.5, 0.25, 0, 0], (-1, 1), ("3", "3")),
+        FieldRow("part", [0, 0, 1, 0.001, 0, 0], (-9, 9), ("19", "1"), indented=True),
+        FieldRow("block", [0.5, 0, 0, 0, 0, 0.5], None, ("all", "6")),
+        FieldRow("nothing", [0.0] * 6, (0, 0), ("1", "1")),
+    ]
+    root = read(field_chart("Fields", "frames", rows, position=2, heads=("theory", "95%")))
+    inside(root)
+    lines = [path.get("d", "") for path in root.iter(f"{SVG}path") if path.get("stroke") == COLOURS["orange"]][1:]
+    ends = [[float(end) for end in re.fullmatch(r"M(\S+) \S+H(\S+)", line).groups()] for line in lines]  # type: ignore[union-attr]
+    left, cell = ends[2][0], (ends[2][1] - ends[2][0]) / 6
+    shares = [[round((end - left) / cell, 2) for end in pair] for pair in ends]
+    assert shares == [[1, 4], [0, 6], [0, 6], [2, 3]]  # what reaches beyond the clip ends with it
+    cells = [path for path in root.iter(f"{SVG}path") if path.get("fill") == COLOURS["blue"]]
+    assert [path.get("d", "").count("M") for path in cells] == [2, 1, 1, 2]  # 0.1% of the largest is not seen
+    assert [path.get("fill-opacity", "1") for path in cells] == ["0.75", "1", "1", "1"]
+    assert {"−2", "0", "3", "all", "theory", "part"} <= set(texts(root))
+    assert root.findtext(f"{SVG}desc", "").startswith("stem: theory 3, 95% 3; part: ")
 
 
 def test_bars_are_as_long_as_their_values() -> None:
@@ -211,6 +234,7 @@ def test_names_are_escaped_everywhere() -> None:
         bar_chart(HOSTILE, [Bar(HOSTILE, 0.5, HOSTILE)], (HOSTILE, 0.1)),
         group_chart(HOSTILE, [HOSTILE], [(HOSTILE, [0.5])]),
         confusion_chart([HOSTILE, "b"], [[1, 1], [0, 1]]),
+        field_chart(HOSTILE, HOSTILE, [FieldRow(HOSTILE, [1.0], None, (HOSTILE,))], position=0, heads=[HOSTILE]),
         scatter_chart(HOSTILE, HOSTILE, [Panel(HOSTILE, [Point(HOSTILE, 1, 0.5)])], [Point(HOSTILE, 1, 0.5)]),
     ]
     for svg in charts:

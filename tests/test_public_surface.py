@@ -25,6 +25,7 @@ NAMES = [
     "load_trained",
     "pack",
     "predict",
+    "receptive_field",
     "report",
     "tempo",
     "train",
@@ -58,7 +59,10 @@ def test_every_public_name_is_explained_and_typed(name: str) -> None:
 
 
 def test_a_verb_stays_a_function_when_its_module_is_imported() -> None:
-    verbs = ("check", "compare", "convert", "evaluate", "info", "pack", "predict", "report", "tempo", "train")
+    verbs = (
+        *("check", "compare", "convert", "evaluate", "info", "pack", "predict", "receptive_field", "report", "tempo"),
+        "train",
+    )
     code = "".join(f"import vov3d.{verb}\nfrom vov3d.{verb} import {verb}\n" for verb in verbs)
     assert python(f"{code}print([callable(getattr(vov3d, verb)) for verb in {verbs}])") == f"{[True] * len(verbs)}\n"
 

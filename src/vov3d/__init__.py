@@ -14,6 +14,7 @@ from vov3d.info import info
 from vov3d.models import create_model, list_models
 from vov3d.pack import pack
 from vov3d.predict import load, predict
+from vov3d.receptive_field import receptive_field
 from vov3d.recipe import list_recipes, load_recipe
 from vov3d.report import report
 from vov3d.tempo import tempo
@@ -36,6 +37,7 @@ __all__ = [
     "load_trained",
     "pack",
     "predict",
+    "receptive_field",
     "report",
     "tempo",
     "train",

@@ -10,7 +10,7 @@ import torch
 
 from vov3d.errors import ArgumentError, RecipeError
 from vov3d.layers import BatchNorm
-from vov3d.models import ClipClassifier, create_model, published_name
+from vov3d.models import ClipClassifier, create_model, network_name, published_name
 from vov3d.optim import Schedule, decayed_names, parameter_groups
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def build_model(recipe: Recipe, num_classes: int, *, initial: bool = True) -> Cl
     """
     torch.manual_seed(recipe.train.seed)
     model = create_model(
-        recipe.model.name,
+        network_name(recipe.model.name, recipe.model.operator),
         num_classes=num_classes,
         dropout=recipe.model.dropout,
         stochastic_depth=recipe.model.stochastic_depth,

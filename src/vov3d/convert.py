@@ -14,6 +14,12 @@ from vov3d.models.loading import layout_of, num_classes_of
 from vov3d.models.published import COUNTER
 
 PUBLISHED_SUFFIXES = (".pyth", ".pth")
+SAME_ENTRIES = {
+    "x3d_m": "X3D-XS, S and M",
+    "slowfast_r50_8x8": "SlowFast 8x8 and 16x8",
+    "i3d_nl_r50": "non-local networks with a softmax and MMAction2's with dot products, which compute something else,",
+}
+"""What a file cannot tell apart, by the name that it gets."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +53,8 @@ def convert(source: str | Path, destination: str | Path) -> ConversionReport:
         destination: the file to write, whole or not at all.
 
     Returns:
-        Every entry under both names; none is dropped. What a naming leaves out because it changes nothing is put in,
-        and told.
+        Every entry under both names. What a file lacks because it changes nothing is put in, what serves training alone
+        is left out, and both are told.
 
     Raises:
         CheckpointError: if the source is unknown (it names the keys), has an entry too many or too few, no published
@@ -66,15 +72,19 @@ def convert(source: str | Path, destination: str | Path) -> ConversionReport:
     with torch.device("meta"):
         model = create_model(name, num_classes=num_classes)
     tensors = our_tensors(checkpoint, model, str(source))
-    given = layout_of(checkpoint, model).names(model)
+    layout = layout_of(checkpoint, model)
+    given = layout.names(model)
     written = published_names(model) if to_published else {ours: ours for ours in tensors}
     carried = [ours for ours in tensors if given.get(ours) in checkpoint.tensors]
     notes: list[str] = []
     made = sorted({ours.rpartition(".")[0] for ours in tensors.keys() - carried if not ours.endswith(COUNTER)})
     if made:
         notes.append(f"the file lacks what changes nothing in {', '.join(made)}: an identity was put in its place")
-    if name == "x3d_m" and checkpoint.published:
-        notes.append("X3D-XS, S and M share all names and shapes; the file is called x3d_m")
+    left_out = [key for key in checkpoint.tensors if key.startswith(layout.left_out)]
+    if left_out:
+        notes.append(f"left out, for it serves training alone: {left_out[0]} and {len(left_out) - 1} more like it")
+    if name in SAME_ENTRIES and checkpoint.published:
+        notes.append(f"{SAME_ENTRIES[name]} share all names and shapes; the file is called {name}")
     if to_published:
         write_published(destination, {written[ours]: tensor for ours, tensor in tensors.items()})
         if checkpoint.description.get("labels"):

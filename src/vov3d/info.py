@@ -10,10 +10,10 @@ from pathlib import Path
 
 import torch
 
-from vov3d.checkpoint import read_checkpoint
 from vov3d.errors import ArgumentError
-from vov3d.models import MODELS, ClipClassifier, create_model, recognise
+from vov3d.models import ClipClassifier
 from vov3d.models.counting import count_activations, count_gmacs, count_parameters
+from vov3d.trained import load_network
 
 REPEATS = 5
 
@@ -69,12 +69,7 @@ def info(
         raise ArgumentError(
             f"a clip of {frames} frames of {crop}x{crop} is too small; allowed are 1 or more of 32x32 up"
         )
-    name, network = str(model), None
-    if name not in MODELS and Path(model).exists():
-        checkpoint = read_checkpoint(Path(model))
-        name = recognise(checkpoint, str(model))
-        network = create_model(name, num_classes=num_classes, pretrained=model)
-    network = network or create_model(name, num_classes=num_classes)
+    name, network, _ = load_network(model, num_classes)
     times = _latencies_ms(network.eval(), frames, crop) if measure else None
     return ModelInfo(
         name=name,

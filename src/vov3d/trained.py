@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from vov3d.checkpoint import JSON, Checkpoint, as_json, read_checkpoint
 from vov3d.data.sources.renumber import class_number
 from vov3d.errors import CheckpointError
-from vov3d.models import ClipClassifier, create_model, load_weights, recognise
+from vov3d.models import MODELS, ClipClassifier, create_model, load_weights, network_name, recognise
 
 if TYPE_CHECKING:
     from vov3d.recipe import Recipe
@@ -39,7 +39,7 @@ def describe(recipe: Recipe, labels: tuple[str, ...]) -> dict[str, JSON]:
     from vov3d.version import __version__
 
     return {
-        "model": recipe.model.name,
+        "model": network_name(recipe.model.name, recipe.model.operator),
         "num_classes": len(labels),
         "labels": list(labels),
         "recipe": as_json(to_mapping(recipe)),
@@ -64,6 +64,26 @@ def load_trained(path: str | Path) -> Trained:
     if not isinstance(labels, list):
         labels = [class_number(number) for number in range(model.num_classes)]
     return Trained(model.eval(), tuple(str(label) for label in labels), _recipe_of(checkpoint, name, str(path)))
+
+
+def load_network(model: str | Path, num_classes: int | None = None) -> tuple[str, ClipClassifier, bool]:
+    """Return a network by its published name, fresh, or the network of a checkpoint.
+
+    Args:
+        model: a name of `vov3d.list_models()`, or a checkpoint.
+        num_classes: K; by default that of the checkpoint, or 400.
+
+    Returns:
+        Its name, the network, and whether its weights are those of a checkpoint.
+
+    Raises:
+        ArgumentError: for an unknown name.
+        CheckpointError: if the checkpoint cannot be read.
+    """
+    if str(model) in MODELS or not Path(model).exists():
+        return str(model), create_model(str(model), num_classes=num_classes), False
+    name = recognise(read_checkpoint(Path(model)), str(model))
+    return name, create_model(name, num_classes=num_classes, pretrained=model), True
 
 
 def _num_classes(checkpoint: Checkpoint, source: str) -> int:

@@ -11,9 +11,13 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from vov3d.layers import OPERATORS, SqueezeExcitation
-from vov3d.models import ClipClassifier, VoV3D, create_model
+from vov3d.build import build_model
+from vov3d.errors import RecipeError
+from vov3d.layers import OPERATORS, D2Plus1D, SqueezeExcitation
+from vov3d.models import ClipClassifier, VoV3D, create_model, network_name
 from vov3d.models.counting import count_gmacs, count_parameters
+from vov3d.recipe import load_recipe, override, recipe_keys
+from vov3d.trained import describe
 
 # row of Table 4 (or none): name, operator, its key among the independent counts
 ROWS: dict[str, tuple[str, str | None, str]] = {
@@ -88,20 +92,49 @@ def test_rows_a_and_b_print_the_multiply_adds_of_the_older_network(row: str, old
 
 
 def test_a_name_and_an_operator_are_one_network() -> None:
-    for name, base, operator in (
-        ("vov3d_m_bottleneck", "vov3d_m", "bottleneck"),
-        ("vov3d_m_r2plus1d", "vov3d_m", "r2plus1d"),
-        ("vov3d_m_dw_bottleneck", "vov3d_m", "dw_bottleneck"),
-        ("vov3d_m_d1plus2d", "vov3d_m", "d1plus2d"),
-        ("vov3d_l_dw_bottleneck", "vov3d_l", "dw_bottleneck"),
-        ("x3d_m_d2plus1d", "x3d_m", "d2plus1d"),
-        ("x3d_l_d2plus1d", "x3d_l", "d2plus1d"),
-    ):
+    pairs = [(name, operator) for name in ("vov3d_s", "vov3d_m") for operator in OPERATORS]
+    pairs += [("vov3d_l", "dw_bottleneck"), ("x3d_m", "d2plus1d"), ("x3d_l", "d2plus1d"), ("x3d_m", "dw_bottleneck")]
+    for name, operator in pairs:
+        own = "d2plus1d" if name.startswith("vov3d") else "dw_bottleneck"
+        full = network_name(name, operator)
+        assert full == (name if operator == own else f"{name}_{operator}")
         with torch.device("meta"):
-            named, chosen = create_model(name), create_model(base, operator=OPERATORS[operator])
-        assert str(named) == str(chosen)
-        with pytest.raises(ValueError, match=f"{name} has no operator to choose"):
-            create_model(name, operator=OPERATORS[operator])
+            assert str(create_model(full)) == str(create_model(name, operator=OPERATORS[operator]))
+    assert network_name("tsm_r50") == "tsm_r50"
+
+
+@pytest.mark.parametrize(
+    ("name", "operator", "message"),
+    [
+        ("vov3d_l", "r2plus1d", "no vov3d_l with the operator 'r2plus1d'; with: dw_bottleneck, d2plus1d"),
+        ("tsm_r50", "r2plus1d", "no tsm_r50 with the operator 'r2plus1d'; with: none"),
+        ("vov3d_x", "r2plus1d", "unknown model 'vov3d_x'; did you mean"),
+    ],
+)
+def test_what_there_is_not_is_told(name: str, operator: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        network_name(name, operator)
+    with pytest.raises(ValueError, match="vov3d_m_r2plus1d has no operator to choose"):
+        create_model("vov3d_m_r2plus1d", operator=D2Plus1D)
+
+
+def test_a_recipe_chooses_among_the_operators_of_table_1(golden: Path) -> None:
+    table = json.loads((golden / "paper_tables.json").read_text())["table1"]["rows"]
+    printed_names = ["".join(letter for letter in row["type"].lower() if letter.isalnum()) for row in table]
+    assert [re.sub("plus|_", "", name) for name in OPERATORS] == printed_names
+    (key,) = (key for key in recipe_keys() if key.name == "model.operator")
+    assert key.type_text == "|".join([*OPERATORS, "null"])
+    assert key.default == "null"
+    recipe = override(load_recipe("folder/vov3d_s_16"), {"model.operator": "d1plus2d"})
+    model = build_model(recipe, 3)
+    with torch.device("meta"):
+        assert str(model) == str(create_model("vov3d_s_d1plus2d", num_classes=3, dropout=0.3))
+    assert describe(recipe, ("a", "b", "c"))["model"] == "vov3d_s_d1plus2d"
+    assert override(recipe, {"model.operator": "null"}).model.operator is None
+    with pytest.raises(
+        RecipeError, match=r"unknown value of recipe key 'model.operator': 'd1p2d'; did you mean 'd1plus2d'"
+    ):
+        override(recipe, {"model.operator": "d1p2d"})
 
 
 @pytest.mark.parametrize("stride", [1, 2])

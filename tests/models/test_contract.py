@@ -9,7 +9,20 @@ import torch
 
 import vov3d
 from vov3d.layers import D1Plus2D
-from vov3d.models import I3D, MODELS, TSM, X3D, ClipClassifier, R2Plus1DNet, VoV3D
+from vov3d.models import (
+    CSN,
+    I3D,
+    MODELS,
+    TSM,
+    X3D,
+    ClipClassifier,
+    MoViNetStream,
+    NonLocalI3D,
+    R2Plus1DNet,
+    SlowFast,
+    VoV3D,
+)
+from vov3d.models.movinet import Rezero, Stage
 
 NAMES = sorted(MODELS)
 
@@ -25,7 +38,7 @@ def model(name: str) -> ClipClassifier:
     torch.manual_seed(0)
     network = vov3d.create_model(name, num_classes=7, dropout=0.0)
     for module in network.modules():
-        if isinstance(module, torch.nn.BatchNorm3d):
+        if isinstance(module, torch.nn.BatchNorm3d | Rezero):
             torch.nn.init.ones_(module.weight)  # let every branch count
     return network
 
@@ -98,6 +111,10 @@ TINY: list[Callable[[], ClipClassifier]] = [
     lambda: TSM((1, 1, 1, 1)),
     I3D,
     lambda: R2Plus1DNet((1, 1, 1, 1)),
+    lambda: SlowFast((1, 1, 1, 1), alpha=4),
+    lambda: CSN((1, 1, 1, 1), preserves_interactions=True),
+    lambda: NonLocalI3D((1, 2, 2, 1)),
+    lambda: MoViNetStream(8, (Stage(16, ((24, (5, 3)), (16, (1, 5)))),), 32),
 ]
 
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import logging
+
 import pytest
 import torch
 from torch import Tensor
 
 import vov3d
+from vov3d.checkpoint import Checkpoint
 from vov3d.models.counting import count_gmacs, count_parameters
+from vov3d.models.inflation import load_backbone
+from vov3d.models.published.image_resnet import RESNET
 from vov3d.models.stm import CMM, CSTM, STM
 
 
@@ -73,3 +78,18 @@ def test_a_block_sees_the_frames_beside_each() -> None:
     with torch.no_grad():
         before, after = (model.forward_features(one) for one in (clips, changed))
     assert [t for t in range(9) if not torch.equal(before[:, :, t], after[:, :, t])] == [2, 3, 4, 5, 6]
+
+
+def test_it_starts_from_a_resnet_of_images(caplog: pytest.LogCaptureFixture) -> None:
+    model = STM((1, 1, 1, 1), num_classes=3)
+    state = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    kernels = {RESNET.name(name): torch.randn_like(tensor.float()) for name, tensor in state.items()}
+    images = {str(name): kernel.squeeze(2) if kernel.dim() == 5 else kernel for name, kernel in kernels.items() if name}
+    with caplog.at_level(logging.INFO, logger="vov3d"):
+        load_backbone(model, Checkpoint(images, published=True), "r50.pth")
+    middle = model.state_dict()["stages.3.0.branch.middle.cstm.conv.weight"]
+    assert torch.equal(middle.squeeze(2), images["layer4.0.conv2.weight"])
+    fresh = [name for name, tensor in model.state_dict().items() if torch.equal(tensor, state[name])]
+    assert all(".cmm." in name or ".temporal." in name or "head." in name or "num_batches" in name for name in fresh)
+    assert sum(".cmm." in name and "num_batches" not in name for name in fresh) == 4 * 11
+    assert "these start fresh: stages.0.0.branch.middle.cstm.temporal.weight" in caplog.text

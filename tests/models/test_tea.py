@@ -7,7 +7,11 @@ import torch
 from torch import Tensor
 
 import vov3d
+from vov3d.checkpoint import Checkpoint
+from vov3d.errors import CheckpointError
 from vov3d.models.counting import count_gmacs, count_parameters
+from vov3d.models.inflation import load_backbone
+from vov3d.models.published.image_res2net import RES2NET
 from vov3d.models.tea import TEA, MotionExcitation, MultipleTemporalAggregation
 
 
@@ -93,3 +97,28 @@ def test_values_and_gradients_are_those_of_plain_convolutions(stride: int, casca
     for output in (aggregate(clips), plain(aggregate, clips)):
         results.append((output, *torch.autograd.grad(output.square().sum(), [clips, *aggregate.parameters()])))
     torch.testing.assert_close(results[0], results[1])
+
+
+def test_it_starts_from_a_res2net_and_not_from_a_resnet() -> None:
+    model = TEA((1, 1, 1, 1), num_classes=3)
+    given = {
+        str(name): torch.randn_like(tensor.squeeze(2) if tensor.dim() == 5 else tensor.float())
+        for ours, tensor in model.state_dict().items()
+        if (name := RES2NET.name(ours)) is not None
+    }
+    load_backbone(model, Checkpoint({**given, "fc.weight": torch.zeros(5, 7)}, published=True), "r2n.pth")
+    loaded = model.state_dict()
+    for unit in range(3):
+        kernel = loaded[f"stages.2.0.branch.aggregate.spatial.{unit}.conv.weight"]
+        assert torch.equal(kernel.squeeze(2), given[f"layer3.0.convs.{unit}.weight"])
+    assert torch.equal(loaded["stages.2.0.branch.project.norm.running_var"], given["layer3.0.bn3.running_var"])
+    plain = {name: tensor for name, tensor in given.items() if ".convs." not in name and ".bns." not in name}
+    with pytest.raises(
+        CheckpointError, match=r"TEA, which starts from .*res2net50.* first layer1\.0\.convs\.0\.weight"
+    ):
+        load_backbone(model, Checkpoint(plain, published=True), "r50.pth")
+    given["layer1.0.convs.0.weight"] = torch.zeros(64, 64, 3, 3)
+    with pytest.raises(
+        CheckpointError, match=r"layer1\.0\.convs\.0\.weight is \[64, 64, 1, 3, 3\], not \[26, 26, 1, 3"
+    ):
+        load_backbone(model, Checkpoint(given, published=True), "r50.pth")

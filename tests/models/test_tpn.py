@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pytest
 import torch
+from torch import Tensor
 
 import vov3d
+from vov3d.checkpoint import Checkpoint
+from vov3d.errors import CheckpointError
+from vov3d.models import load_weights
 from vov3d.models.counting import count_gmacs, count_parameters
+from vov3d.models.inflation import load_backbone
+from vov3d.models.published import COUNTER
+from vov3d.models.published.image_resnet import RESNET
+from vov3d.models.published.temporal_pyramid import MMACTION2_TPN
 from vov3d.models.tpn import TPN, TemporalModulation, TemporalPyramid
 
 AUXILIARY_HEAD = 1024 * 2048 * 9 + 2 * 2048 + 2048 * 174 + 174  # convolution, norm, classifier
@@ -65,3 +75,39 @@ def test_it_can_be_computed_block_by_block() -> None:
     model.gradient_checkpointing = True
     again = torch.autograd.grad(model(clips).square().sum(), model.stem.conv.weight)[0]
     assert torch.equal(plain, again)
+
+
+def drawn_like(names: Mapping[str, str], model: TPN) -> dict[str, Tensor]:
+    """Random 2D tensors under other names, without counts of batches."""
+    state = model.state_dict()
+    return {
+        name: torch.randn_like(state[ours].squeeze(2) if state[ours].dim() == 5 else state[ours].float())
+        for ours, name in names.items()
+        if not name.endswith(COUNTER)
+    }
+
+
+def test_it_starts_from_a_resnet_of_images() -> None:
+    model = TPN((1, 1, 1, 1), num_classes=3)
+    given = drawn_like({ours: name for ours in model.state_dict() if (name := RESNET.name(ours))}, model)
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    load_backbone(model, Checkpoint(given, published=True), "r50.pth")
+    kept = [name for name, tensor in model.state_dict().items() if torch.equal(tensor, before[name])]
+    assert {name for name in kept if not name.endswith(COUNTER)} == {
+        name for name in before if name.startswith(("stages.4.", "head.")) and not name.endswith(COUNTER)
+    }
+
+
+def test_mmaction2s_file_is_read_without_its_auxiliary_head() -> None:
+    model = TPN((1, 1, 1, 1), num_classes=3)
+    names = MMACTION2_TPN.names(model)
+    assert names["stages.4.fuse_up.high.norm.running_var"] == "neck.level_fusion_2.downsamples.1.conv.bn.running_var"
+    assert names["stages.3.0.branch.reduce.conv.weight"] == "backbone.layer4.0.conv1.conv.net.weight"
+    given = drawn_like(names, model)
+    load_weights(model, Checkpoint({**given, "neck.aux_head.fc.bias": torch.zeros(3)}, published=True), "tpn.pth")
+    loaded = model.state_dict()
+    assert all(
+        torch.equal(loaded[ours].squeeze(), given[name].squeeze()) for ours, name in names.items() if name in given
+    )
+    with pytest.raises(CheckpointError, match=r"has besides 1 of .* first neck.other"):
+        load_weights(model, Checkpoint({**given, "neck.other": torch.zeros(3)}, published=True), "tpn.pth")

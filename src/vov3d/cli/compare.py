@@ -79,9 +79,10 @@ def _text(result: Comparison) -> str:
     from vov3d.compare.page import PRINTED, READING, measured_on
     from vov3d.compare.tables import cost_table, failures, notes, section_tables
 
-    costs = cost_table(result)
-    about = READING if result.made_on is None else f"{READING} {measured_on(result)}"
-    parts = [costs.title, table(costs.columns, costs.rows, gap=2), *failures(result), _wrapped(about)]
+    costs, parts = cost_table(result), []
+    if costs.rows:
+        about = READING if result.made_on is None else f"{READING} {measured_on(result)}"
+        parts = [costs.title, table(costs.columns, costs.rows, gap=2), *failures(result), _wrapped(about)]
     sections = section_tables(result)
     for section in sections:
         parts += [section.title, table(section.columns, section.rows, gap=2)]

@@ -46,9 +46,9 @@ VERB = Verb(
     help="turn published checkpoints into ours, and back",
     usage="vov3d convert IN OUT",
     description=(
-        "Rename the tensors of a published VoV3D or X3D checkpoint (PySlowFast's format) to ours, or the "
-        "other way round. Every tensor is carried over to the last bit, or nothing is written; --json lists "
-        "both names of each."
+        "Rename the tensors of a published checkpoint to ours; the network and the naming (PySlowFast, PyTorchVideo, "
+        "mmaction2, timm, torchvision, the authors' own) are found out. VoV3D and X3D go the other way round too. "
+        "Every tensor is carried over to the last bit, or nothing is written; --json lists both names of each."
     ),
     examples=(
         ("published to ours", "vov3d convert vov3d_m_k400.pyth vov3d_m_k400.safetensors"),

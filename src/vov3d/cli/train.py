@@ -169,7 +169,7 @@ VERB = Verb(
         ("a row of the paper", "vov3d train ssv2/vov3d_l_32 --data ssv2 --out runs/ssv2 --train.precision bf16"),
         (
             "another network of the paper, from weights of images",
-            "vov3d train --data videos --out runs/tsm --model.name tsm_r50 --model.backbone_init r50.safetensors",
+            "vov3d train --data videos --out runs/tsm --model.name tsm_r50 --model.backbone_init r50.pth",
         ),
         ("on from published weights", "vov3d train --data videos --out runs/tuned --model.init k400.safetensors"),
         ("after an interruption", "vov3d train --data videos --out runs/first --resume"),

@@ -15,7 +15,11 @@ NOTES = {
     "pyslowfast": (
         "From PySlowFast's list of X3D networks, which counts the training crop of 160 pixels and tests on 182."
     ),
-    "movinet": "From the list of MoViNet's authors (github.com/tensorflow/models): one view of the whole video.",
+    "movinet": (
+        "From the list of MoViNet's authors (github.com/tensorflow/models): one view of the whole video. The released "
+        "networks are not quite those of their paper, which prints 3.1, 4.6 and 4.8 million parameters and 2.7, 6.0 "
+        "and 10.3 GFLOPs."
+    ),
     # what contradicts what
     "tsm-16": (
         "33 GFLOPs are those of 8 frames; Table 7 prints 65 for the same network and clip. 24.3 million parameters are "
@@ -47,7 +51,10 @@ NOTES = {
         "The network as published has a little more than the paper prints. The I3D of PyTorchVideo, PySlowFast and "
         "MMAction2 is an inflated ResNet-50, another network (73.3, 73.5)."
     ),
-    "nonlocal": "PySlowFast and MMAction2 print 74.0 and 74.8 for a network of this name that strides in time.",
+    "nonlocal": (
+        "282 GFLOPs are those of 128 frames of 256 pixels, the products of attention included. PySlowFast and "
+        "MMAction2 print 74.0 and 74.8 for networks of this name."
+    ),
     "r2plus1d": (
         "152 GFLOPs are those of 32 frames of 112 pixels. MMAction2 measures 69.8 (8 frames of 224 pixels) and 75.5 "
         "(32 frames)."

@@ -50,7 +50,7 @@ def markdown(comparison: Comparison, stem: str | None = None, others: Sequence[C
         stem: how the names of its plots begin; ``None`` leaves them out.
         others: the same systems at other inputs, of which it shows the costs.
     """
-    parts = [f"## What one view costs\n\n{READING}\n", *map(_costs, (comparison, *others))]
+    parts = [f"## What one view costs\n\n{READING}\n", *map(_costs, (comparison, *others))] if comparison.costs else []
     parts += [f"## Accuracy, as published\n\n{PRINTED}\n"]
     files = plot_names(comparison, stem or "")
     for table in section_tables(comparison):
@@ -110,7 +110,8 @@ def _plot(comparison: Comparison, dataset: str) -> str:
         if cost.measured is not None and cost.measured.latency_ms is not None:
             by_ms.append(_point(row, cost.measured.latency_ms, accuracy.top1))
     name = DATASETS.get(dataset, dataset)
-    panels = [Panel("GMACs of one view", by_gmacs), Panel("milliseconds of one view", by_ms)]
+    view = "one view" if comparison.frames is comparison.crop is None else f"one view of {comparison.input}"
+    panels = [Panel(f"GMACs of {view}", by_gmacs), Panel(f"milliseconds of {view}", by_ms)]
     return scatter_chart(f"Accuracy on {name} over what one view costs", f"top-1 on {name}", panels, LEGEND)
 
 

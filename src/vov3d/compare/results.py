@@ -10,7 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 from vov3d.checkpoint import read_checkpoint
 from vov3d.compare.field import Accuracy, Published
 from vov3d.errors import DataError
-from vov3d.models import recognise
+from vov3d.models import network_name, recognise
 from vov3d.recipe import Recipe, load_recipe, recipe_from_mapping
 
 
@@ -74,7 +74,7 @@ def _origin(file: Path, checkpoint: str) -> tuple[Recipe, str]:
     for folder in (file.parent, file.parent.parent):
         if (folder / "recipe.yaml").is_file():
             recipe = load_recipe(folder / "recipe.yaml")
-            return recipe, recipe.model.name
+            return recipe, network_name(recipe.model.name, recipe.model.operator)
     if not Path(checkpoint).is_file():
         raise DataError(
             f"{str(file)!r} does not lie in a run, and its checkpoint {checkpoint!r} is not there, so that nothing "

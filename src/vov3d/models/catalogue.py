@@ -9,7 +9,7 @@ from pathlib import Path
 
 from vov3d.checkpoint import read_checkpoint
 from vov3d.errors import ArgumentError, unknown_name
-from vov3d.layers import Operator
+from vov3d.layers import OPERATORS, Operator
 from vov3d.models.ablations import (
     vov3d_l_dw_bottleneck,
     vov3d_m_2020,
@@ -17,14 +17,23 @@ from vov3d.models.ablations import (
     vov3d_m_d1plus2d,
     vov3d_m_dw_bottleneck,
     vov3d_m_r2plus1d,
+    vov3d_s_bottleneck,
+    vov3d_s_d1plus2d,
+    vov3d_s_dw_bottleneck,
+    vov3d_s_r2plus1d,
     x3d_l_d2plus1d,
     x3d_m_d2plus1d,
 )
 from vov3d.models.clip_classifier import ClipClassifier
+from vov3d.models.csn import ip_csn_152, ir_csn_101, ir_csn_152
 from vov3d.models.i3d import i3d
+from vov3d.models.i3d_nl import i3d_nl_r50
 from vov3d.models.inflation import load_backbone
 from vov3d.models.loading import load_weights, num_classes_of
+from vov3d.models.movinet import movinet_a0, movinet_a1, movinet_a2
+from vov3d.models.movinet_stream import movinet_a0_stream, movinet_a1_stream, movinet_a2_stream
 from vov3d.models.r2plus1d import r2plus1d_18, r2plus1d_34
+from vov3d.models.slowfast import slowfast_r50_4x16, slowfast_r50_8x8, slowfast_r50_16x8
 from vov3d.models.stm import stm_r50
 from vov3d.models.tea import tea_r50
 from vov3d.models.tpn import tsm_tpn_r50
@@ -49,6 +58,10 @@ MODELS: Mapping[str, Callable[..., ClipClassifier]] = {
     "x3d_m_d2plus1d": x3d_m_d2plus1d,
     "x3d_l_d2plus1d": x3d_l_d2plus1d,
     "vov3d_m_2020": vov3d_m_2020,
+    "vov3d_s_bottleneck": vov3d_s_bottleneck,
+    "vov3d_s_r2plus1d": vov3d_s_r2plus1d,
+    "vov3d_s_dw_bottleneck": vov3d_s_dw_bottleneck,
+    "vov3d_s_d1plus2d": vov3d_s_d1plus2d,
     "tsn_r50": tsn_r50,
     "tsm_r50": tsm_r50,
     "tsm_r101": tsm_r101,
@@ -56,14 +69,49 @@ MODELS: Mapping[str, Callable[..., ClipClassifier]] = {
     "tea_r50": tea_r50,
     "tsm_tpn_r50": tsm_tpn_r50,
     "i3d": i3d,
+    "i3d_nl_r50": i3d_nl_r50,
+    "slowfast_r50_4x16": slowfast_r50_4x16,
+    "slowfast_r50_8x8": slowfast_r50_8x8,
+    "slowfast_r50_16x8": slowfast_r50_16x8,
+    "ip_csn_152": ip_csn_152,
+    "ir_csn_152": ir_csn_152,
+    "ir_csn_101": ir_csn_101,
     "r2plus1d_18": r2plus1d_18,
     "r2plus1d_34": r2plus1d_34,
+    "movinet_a0": movinet_a0,
+    "movinet_a1": movinet_a1,
+    "movinet_a2": movinet_a2,
+    "movinet_a0_stream": movinet_a0_stream,
+    "movinet_a1_stream": movinet_a1_stream,
+    "movinet_a2_stream": movinet_a2_stream,
 }
 
 
 def list_models(pattern: str = "*") -> list[str]:
     """Return the names of the models that match a shell pattern such as ``"x3d*"``, sorted."""
     return sorted(fnmatch.filter(MODELS, pattern))
+
+
+def network_name(name: str, operator: str | None = None) -> str:
+    """Return the name of a network with another 3D operator: ``vov3d_m`` with ``r2plus1d`` is ``vov3d_m_r2plus1d``.
+
+    Args:
+        name: one of `list_models()`.
+        operator: one of `vov3d.layers.OPERATORS`; ``None`` for the network's own.
+
+    Raises:
+        ArgumentError: the catalogue has no such network; it says with which operators it has this one.
+    """
+    if operator is None:
+        return name
+    if name not in MODELS:
+        raise ArgumentError(unknown_name("model", name, MODELS))
+    own = inspect.signature(MODELS[name]).parameters.get("operator")
+    names = {other: f"{name}_{other}" for other in OPERATORS if f"{name}_{other}" in MODELS}
+    names |= {other: name for other, built in OPERATORS.items() if own is not None and own.default is built}
+    if operator not in names:
+        raise ArgumentError(f"there is no {name} with the operator {operator!r}; with: {', '.join(names) or 'none'}")
+    return names[operator]
 
 
 def create_model(
@@ -84,8 +132,8 @@ def create_model(
         dropout: probability of dropping a feature before the classifier, in training.
         pretrained: a checkpoint of ours (``.safetensors``) or a published one (``.pyth``). If its classes are not
             ``num_classes``, the classifier starts fresh and the log says so.
-        backbone_pretrained: weights of a 2D network trained on images, such as timm's ``resnet50``, inflated over time. Of
-            networks that have its trunk; the log says what starts fresh.
+        backbone_pretrained: weights of a 2D network trained on images, such as timm's ``resnet50``, inflated over
+            time. Of networks that have its trunk; the log says what starts fresh.
         operator: the 3D operator of every module; by default the published one. Of networks that have such modules.
         stochastic_depth: probability of leaving out the branch of the last block in training; 0 in the first, evenly
             between. Of the same networks.

@@ -19,8 +19,9 @@ def count_parameters(model: nn.Module) -> int:
 def count_gmacs(model: ClipClassifier, num_frames: int, crop: int) -> float:
     """Return 1e9 multiply-adds of convolutions and linear layers for one view of the published test.
 
-    The head is counted at every position of its 7 x 7 window, of which 256 pixels have four; norms, activations and
-    sums are not counted, as in the papers. Nothing is computed: the network is walked on the meta device.
+    The head is counted at every position of its 7 x 7 window, of which 256 pixels have four. Norms, activations and
+    sums are not counted, as in the papers; nor are the products of attention, which some papers count. Nothing is
+    computed: the network is walked on the meta device.
 
     Args:
         model: the network.
@@ -28,9 +29,14 @@ def count_gmacs(model: ClipClassifier, num_frames: int, crop: int) -> float:
         crop: height and width of the clip, in pixels.
     """
     walked = copy.deepcopy(model).to("meta").eval()
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
+    with FlopCounterMode(display=False, custom_mapping={torch.ops.aten.bmm: _nothing}) as counter, torch.no_grad():
         walked.position_logits(torch.empty(1, 3, num_frames, crop, crop, device="meta"), (num_frames, 7, 7))
     return float(counter.get_total_flops()) / 2e9
+
+
+def _nothing(*_shapes: object, **_options: object) -> int:
+    """A product of two maps, neither of which is a weight: what attention is made of."""
+    return 0
 
 
 def count_activations(model: ClipClassifier, num_frames: int, crop: int) -> int:

@@ -47,7 +47,9 @@ def our_tensors(checkpoint: Checkpoint, model: ClipClassifier, source: str) -> d
             names.pop(ours, None)
         elif ours in shapes:
             shapes[ours] = torch.Size([num_classes, *shapes[ours][1:]])
-    spare = (*OURS.classifier_names, *layout.classifier_names) if num_classes and not model.num_classes else ()
+    spare = [name for name in checkpoint.tensors if name.startswith(layout.left_out)]
+    if num_classes and not model.num_classes:
+        spare += [*OURS.classifier_names, *layout.classifier_names]
     found = fitted(names, shapes, checkpoint.tensors, spare, f"{source!r} does not fit {type(model).__name__}")
     return found | layout.added(model)
 

@@ -63,8 +63,9 @@ def _published_entries(build: Callable[..., ClipClassifier]) -> tuple[Entries, .
 def _entries(tensors: Iterable[tuple[str, Tensor]]) -> Entries:
     """Return name and shape of each entry that tells networks apart."""
     same = {name for layout in LAYOUTS for name in layout.classifier_names}
+    left_out = tuple(start for layout in LAYOUTS for start in layout.left_out)
     return frozenset(
         (name, without_ones(tensor.shape))
         for name, tensor in tensors
-        if name not in same and not name.endswith(COUNTER)
+        if name not in same and not name.endswith(COUNTER) and not name.startswith(left_out)
     )

@@ -7,6 +7,7 @@ wrong, a pair that colour-blind readers tell apart. All names are escaped.
 
 from vov3d.plots.bars import Bar, bar_chart, group_chart
 from vov3d.plots.confusion import confusion_chart
+from vov3d.plots.fields import FieldRow, field_chart
 from vov3d.plots.lines import Series, line_chart
 from vov3d.plots.scatter import Panel, Point, scatter_chart
 from vov3d.plots.svg import COLOURS, STYLES
@@ -15,11 +16,13 @@ __all__ = [
     "COLOURS",
     "STYLES",
     "Bar",
+    "FieldRow",
     "Panel",
     "Point",
     "Series",
     "bar_chart",
     "confusion_chart",
+    "field_chart",
     "group_chart",
     "line_chart",
     "scatter_chart",

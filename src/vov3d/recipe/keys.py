@@ -77,9 +77,9 @@ def recipe_sections() -> dict[str, str]:
 
 
 def choices(name: str) -> tuple[str, ...]:
-    """The values that a key chooses from; empty where it takes any."""
+    """The values that a key chooses from, ``null`` aside; empty where it takes any."""
     plain = _plain_type(name)
-    return get_args(plain) if get_origin(plain) is Literal else ()
+    return next((get_args(part) for part in (plain, *get_args(plain)) if get_origin(part) is Literal), ())
 
 
 def takes_list(name: str) -> bool:
@@ -107,6 +107,6 @@ def _type_text(name: str) -> str:
         NoneType: "null",
         ...: "...",
     }
-    plain = _plain_type(name)
-    separator = "," if takes_list(name) else "|"
-    return separator.join(choices(name) or [names[part] for part in get_args(plain) or (plain,)])
+    plain, chosen = _plain_type(name), choices(name)
+    parts = () if get_origin(plain) is Literal else get_args(plain) or (plain,)
+    return ("," if takes_list(name) else "|").join([*chosen, *(names[part] for part in parts if part in names)])

@@ -19,6 +19,11 @@ class ModelSettings:
     """The network and where its weights start."""
 
     name: Annotated[str, "a name from `vov3d models`"]
+    operator: Annotated[
+        Literal["bottleneck", "r2plus1d", "dw_bottleneck", "d1plus2d", "d2plus1d"] | None,
+        "3D operator of every module of a VoV3D or X3D, as in Table 4; null: the network's own",
+        "paper: d2plus1d",
+    ] = None
     dropout: Annotated[float, Ge(0), Lt(1), "dropout before the classifier", "released config: 0.5"] = 0.5
     stochastic_depth: Annotated[
         float,

@@ -89,6 +89,11 @@ def _val_top1(epoch: Epoch) -> float:
     return epoch.val_top1
 
 
+def network(recipe: Recipe) -> str:
+    """The name of the network, with its operator where that is not its own."""
+    return recipe.model.name if recipe.model.operator is None else f"{recipe.model.name}, {recipe.model.operator}"
+
+
 def training(run: Run, recipe: Recipe | None) -> list[Fact]:
     """How the network was trained and tested."""
     facts = []
@@ -97,7 +102,7 @@ def training(run: Run, recipe: Recipe | None) -> list[Fact]:
         stride = f", one every {clip.frame_stride}" if clip.sampling == "dense" else ""
         rate = f"learning rate {optim.lr:g}, {optim.schedule}, weight decay {optim.weight_decay:g}"
         facts = [
-            Fact("model", recipe.model.name),
+            Fact("model", network(recipe)),
             Fact("started from", recipe.model.init or recipe.model.backbone_init or "random weights"),
             Fact("clips", f"{clip.num_frames} frames, {clip.sampling} sampling{stride}, {clip.crop} px"),
             Fact("optimiser", f"{optim.name.upper()}, {rate}"),

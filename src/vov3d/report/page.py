@@ -76,7 +76,7 @@ def _recipe(run: Run) -> Recipe | None:
 
 
 def _title(run: Run, recipe: Recipe | None) -> str:
-    network = recipe.model.name if recipe else run.folder.resolve().name
+    network = facts.network(recipe) if recipe else run.folder.resolve().name
     data = facts.data_path(run).rstrip("/\\")
     return f"{network} on {Path(data).name}" if data else network
 

@@ -3,11 +3,14 @@
 from torch import nn
 
 from vov3d.errors import CheckpointError
+from vov3d.models.published.image_res2net import RES2NET
 from vov3d.models.published.image_resnet import IMAGE_RESNET, RESNET
 from vov3d.models.published.inception import GOOGLENET, I3D_PORT
 from vov3d.models.published.layout import COUNTER, Backbone, Layout
+from vov3d.models.published.movinet_port import MOVINET_PORT, MOVINET_STREAM_PORT
 from vov3d.models.published.pyslowfast import PYSLOWFAST, published_name
 from vov3d.models.published.pytorchvideo import PYTORCHVIDEO_X3D
+from vov3d.models.published.temporal_pyramid import MMACTION2_TPN
 from vov3d.models.published.temporal_shift import MMACTION2_TSM, TSM_AUTHORS
 from vov3d.models.published.torchvision_video import TORCHVISION_VIDEO
 
@@ -19,10 +22,13 @@ LAYOUTS: tuple[Layout, ...] = (
     IMAGE_RESNET,
     TSM_AUTHORS,
     MMACTION2_TSM,
+    MMACTION2_TPN,
     I3D_PORT,
     TORCHVISION_VIDEO,
+    MOVINET_PORT,
+    MOVINET_STREAM_PORT,
 )
-BACKBONES: tuple[Backbone, ...] = (RESNET, GOOGLENET)
+BACKBONES: tuple[Backbone, ...] = (RESNET, RES2NET, GOOGLENET)
 
 
 def published_names(model: nn.Module) -> dict[str, str]:

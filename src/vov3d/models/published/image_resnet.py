@@ -5,6 +5,8 @@ from __future__ import annotations
 from torch import nn
 
 from vov3d.models.published.layout import Backbone, Layout, Rule, all_renamed, renamed
+from vov3d.models.stm import STM
+from vov3d.models.tpn import TPN
 from vov3d.models.tsm import TSM
 from vov3d.models.tsn import TSN
 
@@ -24,6 +26,8 @@ RULES = (
             "reduce.norm": "bn1",
             "middle.conv": "conv2",
             "middle.norm": "bn2",
+            "middle.cstm.conv": "conv2",
+            "middle.cstm.norm": "bn2",
             "project.conv": "conv3",
             "project.norm": "bn3",
         },
@@ -40,4 +44,4 @@ def _trunk_name(key: str) -> str | None:
 
 
 IMAGE_RESNET = Layout("timm and torchvision", _names, "fc")
-RESNET = Backbone("a ResNet of timm or torchvision", (TSN, TSM), _trunk_name, skipped=("fc.",))
+RESNET = Backbone("a ResNet of timm or torchvision", (TSN, TSM, STM, TPN), _trunk_name, skipped=("fc.",))

@@ -23,6 +23,7 @@ class Layout:
         names: network -> our name -> published name of every entry that such a file has; empty if there are no such
             files of this network.
         classifier: published name of the classifier, without ``.weight`` and ``.bias``.
+        left_out: published names, by how they begin, of what serves training alone, such as auxiliary heads.
         added: network -> our entries that such a file lacks, with values that change nothing.
         written: whether `vov3d.convert` writes such files too.
     """
@@ -30,6 +31,7 @@ class Layout:
     title: str
     names: Callable[[nn.Module], dict[str, str]]
     classifier: str
+    left_out: tuple[str, ...] = ()
     added: Callable[[nn.Module], dict[str, Tensor]] = lambda _model: {}
     written: bool = False
 

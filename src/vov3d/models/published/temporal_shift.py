@@ -37,7 +37,7 @@ MMACTION2_RULES = (
 )
 
 
-def _wrapped(model: nn.Module, names: dict[str, str]) -> dict[str, str]:
+def wrapped(model: nn.Module, names: dict[str, str]) -> dict[str, str]:
     """Return the names, ``net`` put in where a shift stands before the convolution."""
     shifts = [name.removesuffix("before") for name, part in model.named_modules() if isinstance(part, TemporalShift)]
     for key in (f"{branch}reduce.conv.weight" for branch in shifts):
@@ -46,11 +46,11 @@ def _wrapped(model: nn.Module, names: dict[str, str]) -> dict[str, str]:
 
 
 def _of_the_authors(model: nn.Module) -> dict[str, str]:
-    return _wrapped(model, all_renamed(model, AUTHORS_RULES, first_stage=1)) if isinstance(model, TSM) else {}
+    return wrapped(model, all_renamed(model, AUTHORS_RULES, first_stage=1)) if isinstance(model, TSM) else {}
 
 
 def _of_mmaction2(model: nn.Module) -> dict[str, str]:
-    return _wrapped(model, all_renamed(model, MMACTION2_RULES, first_stage=1)) if isinstance(model, TSM | TSN) else {}
+    return wrapped(model, all_renamed(model, MMACTION2_RULES, first_stage=1)) if isinstance(model, TSM | TSN) else {}
 
 
 TSM_AUTHORS = Layout("TSM's authors", _of_the_authors, "new_fc")
