@@ -20,7 +20,8 @@ import pytest
 from tests.tiny import calling_back, tiny_recipe
 from vov3d import locks
 from vov3d.cli import main
-from vov3d.errors import ArgumentError, InUseError
+from vov3d.demo import demo
+from vov3d.errors import ArgumentError, DataError, InUseError
 from vov3d.locks import sole_writer, whole_folder
 from vov3d.models import MODELS
 from vov3d.recipe import to_yaml
@@ -234,6 +235,22 @@ def test_a_verb_does_not_write_where_another_process_does(
     line = capsys.readouterr().err.splitlines()[-1]
     assert line.startswith(f"vov3d: {str(out)!r} is in use: process {first.pid} on ")
     assert verb == "demo" or main(words) == 0
+
+
+def test_the_demo_holds_its_folder_for_the_training_in_it(
+    videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def train_in_it(_recipe: object, _data: object, out: Path, **_: object) -> None:
+        with sole_writer(out) as locked:
+            assert locked
+        done = subprocess.run([sys.executable, "-c", HOLD.format(how="sole_writer", work="pass"), out], check=False)
+        assert done.returncode == 1
+        raise DataError("enough")
+
+    monkeypatch.setattr(sys.modules["vov3d.demo"], "train", train_in_it)
+    with pytest.raises(DataError, match="enough"):
+        demo(tmp_path / "out", data=videos, quiet=True)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.usefixtures("small")

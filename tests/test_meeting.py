@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from datetime import timedelta
 
 import pytest
@@ -53,3 +54,20 @@ def test_who_comes_before_the_first_does_not_take_the_dead_for_it(
     late = met(store, first=False)
     assert [str(one) for one in late] == ["the first process did not come within 0 s"] * 2
     assert all(isinstance(one, TrainingError) for one in late)
+
+
+def test_who_comes_before_the_first_waits_for_it(store: dist.Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Even where the dead left an answer to somebody of the same rank."""
+    monkeypatch.setattr(meeting, "ANSWER_SECONDS", 0.1)
+    met(store)
+    found: list[str] = []
+    others = [threading.Thread(target=lambda rank=rank: found.append(meeting._follow(store, rank))) for rank in (1, 2)]
+    for other in others:
+        other.start()
+    time.sleep(1)
+    assert found == []
+    assert all(other.is_alive() for other in others)
+    name = meeting._invite(store, 3)
+    for other in others:
+        other.join()
+    assert found == [name] * 2

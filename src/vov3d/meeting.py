@@ -67,13 +67,15 @@ def _invite(store: Store, world_size: int) -> str:
 def _follow(store: Store, rank: int) -> str:
     """Answer to the name of a meeting until its host answers back; that of an earlier meeting does not."""
     words = secrets.token_hex(8)
-    for _ in range(int(PATIENCE_SECONDS / ANSWER_SECONDS)):
+    until = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < until:
         name = _read(store, "vov3d/meeting", ANSWER_SECONDS)
         if name is None:
             continue
         store.set(f"vov3d/{name}/here/{rank}", words)
         if _read(store, f"vov3d/{name}/welcome/{rank}", ANSWER_SECONDS) == words:
             return name
+        time.sleep(POLL_SECONDS)  # an answer to the dead is there at once, again and again
     raise TrainingError(f"the first process did not come within {PATIENCE_SECONDS:.0f} s")
 
 
