@@ -1,4 +1,4 @@
-"""Write the tables of numbers into README.md and docs; with --check, only say whether they are current.
+"""Write the tables of numbers into README.md and docs, and docs/numbers.md; with --check, say whether they are current.
 
 python docs/make_tables.py
 """
@@ -14,6 +14,9 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from vov3d.compare.comparison import Comparison, MadeOn, make_comparison, with_measurements
+from vov3d.compare.costs import Clip, Measurement
+from vov3d.compare.page import markdown, plots
 from vov3d.layers import OPERATORS, Operator
 from vov3d.models import create_model
 from vov3d.models.counting import count_gmacs, count_parameters
@@ -163,6 +166,39 @@ TABLES: dict[str, dict[str, Callable[[], str]]] = {
 }
 """Page -> name between its markers -> what makes the table."""
 
+NUMBERS = """\
+# Every system, side by side
+
+The systems that the paper compares, and some that a user may choose beside them: counted, measured and as published.
+This page is made by `docs/make_tables.py` with what these commands measured, in all:
+
+```bash
+vov3d compare --threads {threads}                         # as published: {own[seconds]} s, {own[peak_gib]} GiB
+vov3d compare --threads {threads} --frames 16 --crop 256  # at equal input: {equal[seconds]} s, {equal[peak_gib]} GiB
+```
+
+{body}"""
+
+
+def numbers_files() -> dict[str, str]:
+    """What `docs/numbers.md` and its plots must be: counted now, measured when benchmarks/compare.py last ran."""
+    runs = json.loads(max(RESULTS.glob("compare-*.json"), key=lambda file: file.stem[-10:]).read_text())["runs"]
+    own = _with(make_comparison(None), runs["own"])
+    equal = _with(make_comparison(None, 16, 256), runs["16x256"])
+    body = markdown(own, "numbers", [equal])
+    threads = runs["own"]["made_on"]["threads"]
+    page = NUMBERS.format(own=runs["own"]["whole"], equal=runs["16x256"]["whole"], threads=threads, body=body)
+    pictures = {f"docs/{name}": picture for name, picture in plots(own, "numbers").items()}
+    return {"docs/numbers.md": page, **pictures}
+
+
+def _with(comparison: Comparison, run: dict[str, Any]) -> Comparison:
+    found = {}
+    for row in run["rows"]:
+        clip = Clip(*(row.pop(name) for name in ("model", "frames", "crop")))
+        found[clip] = Measurement(**row)
+    return with_measurements(comparison, found, MadeOn(**run["made_on"]))
+
 
 def with_tables(page: str, text: str) -> str:
     """A page with its tables made anew."""
@@ -176,13 +212,13 @@ def with_tables(page: str, text: str) -> str:
 def main(words: list[str]) -> int:
     """Write the tables, or say whether they are current."""
     stale = []
-    for page in TABLES:
-        text = (ROOT / page).read_text(encoding="utf-8")
-        current = with_tables(page, text)
-        if text != current:
+    tables = {page: with_tables(page, (ROOT / page).read_text(encoding="utf-8")) for page in TABLES}
+    for page, current in {**tables, **numbers_files()}.items():
+        file = ROOT / page
+        if not file.exists() or file.read_text(encoding="utf-8") != current:
             stale.append(page)
             if "--check" not in words:
-                (ROOT / page).write_text(current, encoding="utf-8", newline="\n")
+                file.write_text(current, encoding="utf-8", newline="\n")
     return int("--check" in words and bool(stale))
 
 

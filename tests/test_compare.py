@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -273,12 +275,18 @@ def test_a_network_whose_process_is_killed_is_reported_and_the_rest_go_on() -> N
 def test_a_kill_in_the_middle_leaves_nothing(tmp_path: Path) -> None:
     out = tmp_path / "out"
     command = [sys.executable, "-m", "vov3d", "compare", "--models", "x3d_xs", "--rounds", "1000", "--out", str(out)]
-    running = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    nowhere = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    running = subprocess.Popen(command, start_new_session=True, **nowhere)  # type: ignore[call-overload]
     time.sleep(6)
     assert running.poll() is None
     running.send_signal(signal.SIGKILL)
     running.wait()
     assert not out.exists()
+    deadline = time.monotonic() + 30
+    with pytest.raises(ProcessLookupError):  # the processes of the networks end, too
+        while time.monotonic() < deadline:
+            os.killpg(running.pid, 0)
+            time.sleep(0.1)
 
 
 # ---- files and the command ------------------------------------------------------------------------------------------
@@ -326,6 +334,16 @@ def test_accuracy_measured_here_is_a_row_of_its_own(run: Path, tmp_path: Path) -
         file.write_text(json.dumps({**metrics, **change}))
         with pytest.raises(DataError, match=message):
             compare(["x3d_m"], rounds=0, results=[file])
+
+
+def test_a_test_that_lies_in_a_run_has_the_model_of_its_recipe(run: Path, tmp_path: Path) -> None:
+    shutil.copy(run / "recipe.yaml", tmp_path / "recipe.yaml")
+    folder = tmp_path / "evaluation"
+    folder.mkdir()
+    found = {"num_videos": 6, "num_classes": 3, "top1": 0.25, "top5": 0.5, "num_clips": 1, "num_crops": 1, "crop": 48}
+    (folder / "metrics.json").write_text(json.dumps({"checkpoint": "gone", "data": "videos", "split": "val", **found}))
+    row = make_comparison(["x3d_m"], results=[folder]).rows[-1].published
+    assert (row.model, row.frames, row.crop, row.views, row.num_classes) == ("vov3d_m", 4, 48, 1, 3)
 
 
 def test_measurements_of_another_comparison_are_taken_by_clip(counted: Comparison) -> None:

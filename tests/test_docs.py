@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import re
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -15,15 +16,29 @@ ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])
 
 
-def test_the_tables_of_numbers_are_current() -> None:
+@pytest.fixture(scope="module")
+def make_tables() -> ModuleType:
+    """The program that makes the tables."""
     spec = importlib.util.spec_from_file_location("make_tables", ROOT / "docs" / "make_tables.py")
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    assert len(module.TABLES) == 4
-    for page in module.TABLES:
+    return module
+
+
+def test_the_tables_of_numbers_are_current(make_tables: ModuleType) -> None:
+    assert len(make_tables.TABLES) == 4
+    for page in make_tables.TABLES:
         text = (ROOT / page).read_text(encoding="utf-8")
-        assert module.with_tables(page, text) == text, f"{page} is not current; run: python docs/make_tables.py"
+        assert make_tables.with_tables(page, text) == text, f"{page} is not current; run: python docs/make_tables.py"
+
+
+def test_the_page_of_all_systems_is_current(make_tables: ModuleType) -> None:
+    files = make_tables.numbers_files()
+    assert len(files) == 5
+    assert {f"docs/{file.name}" for file in (ROOT / "docs").glob("numbers*")} == set(files)
+    for page, current in files.items():
+        assert (ROOT / page).read_text(encoding="utf-8") == current, f"{page} is not current; see docs/make_tables.py"
 
 
 def test_links_lead_somewhere() -> None:

@@ -169,7 +169,10 @@ def test_the_shortest_run() -> None:
 
 def test_files(tmp_path: Path) -> None:
     state = torch.random.get_rng_state()
-    found = receptive_field("vov3d_s", **SMALL, out=tmp_path)  # type: ignore[arg-type]
+    seen: list[tuple[int, int]] = []
+    report = lambda *counts: seen.append(counts)  # noqa: E731
+    found = receptive_field("vov3d_s", **SMALL, out=tmp_path, on_progress=report)  # type: ignore[arg-type]
+    assert seen == [(done, len(found.fields)) for done in range(1, len(found.fields) + 1)]
     assert torch.equal(torch.random.get_rng_state(), state)
     written = json.loads((tmp_path / "receptive_field.json").read_text())
     assert [field["frames"] for field in written["fields"]] == [field.frames for field in found.fields]

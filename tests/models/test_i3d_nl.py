@@ -7,8 +7,12 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from vov3d.checkpoint import Checkpoint
+from vov3d.models import TSN
 from vov3d.models.counting import count_gmacs, count_parameters
 from vov3d.models.i3d_nl import NonLocal, NonLocalI3D, NonLocalResidual, i3d_nl_r50
+from vov3d.models.inflation import load_backbone
+from vov3d.models.published.image_resnet import IMAGE_RESNET
 
 
 def on_meta() -> NonLocalI3D:
@@ -91,3 +95,20 @@ def test_a_block_starts_as_the_identity_and_then_sees_every_frame() -> None:
     block(clips)[:, :, 0].sum().backward()
     assert clips.grad is not None
     assert clips.grad[:, :, 1:].abs().sum((0, 1, 3, 4)).min() > 0
+
+
+def test_it_starts_from_weights_of_images() -> None:
+    torch.manual_seed(0)
+    depths = (1, 2, 2, 1)
+    frame_by_frame, model = TSN(depths, num_classes=2).eval(), NonLocalI3D(depths, num_classes=2).eval()
+    state = frame_by_frame.state_dict()
+    names = IMAGE_RESNET.names(frame_by_frame)
+    images = {name: state[ours].squeeze(2) if state[ours].dim() == 5 else state[ours] for ours, name in names.items()}
+    load_backbone(model, Checkpoint(images, published=True), "r50.pth")
+    frame = torch.randn(1, 3, 1, 40, 32)
+    with torch.no_grad():
+        expected = frame_by_frame.forward_features(frame)
+        still = model.forward_features(frame.expand(-1, -1, 64, -1, -1))
+    assert still.shape[2] == 8
+    for time in (3, 4):  # what no padding gets to
+        torch.testing.assert_close(still[:, :, time : time + 1], expected, rtol=1e-4, atol=1e-4)

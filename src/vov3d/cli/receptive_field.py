@@ -35,16 +35,19 @@ def add_arguments(parser: Parser) -> None:
 
 def run(args: Namespace) -> Answer:
     """Find the fields."""
+    from vov3d.progress import task_progress
     from vov3d.receptive_field import receptive_field
 
-    result = receptive_field(
-        args.model,
-        frames=args.frames,
-        crop=args.crop,
-        clips=args.clips,
-        seed=args.seed,
-        out=args.out or _folder_in_run(Path(args.model)),
-    )
+    with task_progress("modules") as on_progress:
+        result = receptive_field(
+            args.model,
+            frames=args.frames,
+            crop=args.crop,
+            clips=args.clips,
+            seed=args.seed,
+            out=args.out or _folder_in_run(Path(args.model)),
+            on_progress=on_progress,
+        )
     return Answer(result, _text(result, with_layers=args.layers))
 
 

@@ -77,9 +77,11 @@ def measured_on(comparison: Comparison) -> str:
     """One sentence about the measurements."""
     made_on = comparison.made_on
     assert made_on is not None
+    threads = f"{made_on.threads} thread{'s' * (made_on.threads != 1)}"
+    rounds = f"{made_on.rounds} round{'s' * (made_on.rounds != 1)}"
     return (
-        f"Measured on {made_on.processor}, {made_on.threads} threads, torch {made_on.torch}, one clip in eager "
-        f"float32, {made_on.rounds} rounds in which all networks take turns."
+        f"Measured on {made_on.processor}, {threads}, torch {made_on.torch}: one clip in eager float32, {rounds} in "
+        "which all networks take turns."
     )
 
 

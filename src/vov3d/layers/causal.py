@@ -85,7 +85,7 @@ class PositionalEncoding(Memory):
 
     def forward(self, clips: Tensor) -> Tensor:  # noqa: D102
         num_frames, frequencies = clips.shape[2], clips.new_tensor(self.frequencies)
-        count = clips.new_zeros(len(clips), 1) if self.count is None else self.count
+        count = clips.new_zeros(clips.shape[0], 1) if self.count is None else self.count
         numbers = count + torch.arange(num_frames, device=clips.device)  # [N,T]
         if self.streaming:
             self.count = count + num_frames

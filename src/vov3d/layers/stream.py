@@ -112,7 +112,7 @@ class MeanSoFar(Memory):
         steps = torch.arange(1, frames.shape[2] + 1, device=frames.device).view(-1, 1, 1)
         if self.mean is None or self.count is None:
             means = frames.cumsum(2) / steps
-            count = steps.new_zeros(len(frames), 1, 1, 1, 1)
+            count = steps.new_zeros(frames.shape[0], 1, 1, 1, 1)
         else:
             count = self.count
             means = self.mean + (frames - self.mean).cumsum(2) / (count + steps)

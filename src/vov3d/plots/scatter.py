@@ -110,8 +110,10 @@ def _panel(panel: Panel, y_ticks: Sequence[float]) -> Iterable[str]:
             arrow = f"M{decimal(place[0])} {bottom - 12}v10m-3 -3l3 3l3 -3"
             yield f'<path d="{arrow}" fill="none" {stroke(one.role, 1.5)}/>'
     names = [f"{one.name} ({percent(one.y)})" if one.y < low else one.name for one in panel.points]
-    for name, box in zip(names, _beside(names, places, (_LEFT, _TOP - 6, right, bottom)), strict=True):
-        yield text(box[0], box[3] - 2, name, size=_SIZE)
+    frame = (_LEFT, _TOP - 6, right, bottom)
+    for name, box, (x, _) in zip(names, _beside(names, places, frame), places, strict=True):
+        on_the_left = box[2] < x  # then its end is what stands by the mark, however wide the letters are
+        yield text(box[2] if on_the_left else box[0], box[3] - 2, name, "end" if on_the_left else "start", size=_SIZE)
 
 
 def _mark(x: float, y: float, point: Point) -> str:

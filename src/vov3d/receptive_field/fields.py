@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
@@ -86,6 +86,7 @@ def receptive_field(
     clips: int = 1,
     seed: int = 0,
     out: str | Path | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
 ) -> ReceptiveField:
     """Find the temporal receptive field of each layer, each T-OSA branch and each block, in theory and by gradients.
 
@@ -100,6 +101,7 @@ def receptive_field(
         clips: how many.
         seed: of fresh weights and of the clips, which are noise.
         out: folder for ``receptive_field.json`` and ``receptive_field.svg``.
+        on_progress: called with (modules measured, all modules).
 
     Raises:
         ArgumentError: for an unknown name, or clips that are too small.
@@ -114,7 +116,7 @@ def receptive_field(
         name, network, trained = load_network(model)
         if not trained:
             settle(network, num_frames=frames, crop=crop, num_clips=clips, seed=seed)
-    fields = find_fields(network, frames=frames, crop=crop, clips=clips, seed=seed + 1)
+    fields = find_fields(network, frames=frames, crop=crop, clips=clips, seed=seed + 1, on_progress=on_progress)
     result = ReceptiveField(name, trained, frames, crop, clips, fields, None if out is None else Path(out))
     if result.out is not None:
         text = json.dumps({**asdict(result), "out": str(result.out)}, indent=1)
@@ -123,12 +125,21 @@ def receptive_field(
     return result
 
 
-def find_fields(model: ClipClassifier, *, frames: int, crop: int, clips: int, seed: int) -> tuple[Field, ...]:
+def find_fields(
+    model: ClipClassifier,
+    *,
+    frames: int,
+    crop: int,
+    clips: int,
+    seed: int,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> tuple[Field, ...]:
     """Return the fields of a network as it is; see `receptive_field`."""
     spans = find_spans(model)
     rows = list(_rows(model, spans))
     names = {name for name, _, _ in rows}
-    energies = measure_energy(model, names, num_frames=frames, crop=crop, num_clips=clips, seed=seed)
+    settings = {"num_frames": frames, "crop": crop, "num_clips": clips, "seed": seed}
+    energies = measure_energy(model, names, **settings, on_progress=on_progress)
     return tuple(_field(name, kind, spans[name], given, energies[name]) for name, kind, given in rows)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +17,14 @@ SHARE = 0.95
 
 
 def measure_energy(
-    model: ClipClassifier, names: Collection[str], *, num_frames: int, crop: int, num_clips: int, seed: int
+    model: ClipClassifier,
+    names: Collection[str],
+    *,
+    num_frames: int,
+    crop: int,
+    num_clips: int,
+    seed: int,
+    on_progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, list[float]]:
     """Return, for the middle position of each module's output, which share of its dependence is on each frame.
 
@@ -33,6 +40,7 @@ def measure_energy(
         crop: height and width of a clip, in pixels.
         num_clips: clips that the energy is averaged over.
         seed: of the noise.
+        on_progress: called with (modules done, all modules).
 
     Source: Luo et al., "Understanding the Effective Receptive Field in Deep Convolutional Neural Networks",
         arXiv 1701.04128, Section 2.
@@ -50,12 +58,14 @@ def measure_energy(
         model.eval().forward_features(clips)
     model.train(was_training)
     energies = {}
-    for name, of_paths in maps.items():
+    for done, (name, of_paths) in enumerate(maps.items(), start=1):
         middles = [part[:, :, part.shape[2] // 2, part.shape[3] // 2, part.shape[4] // 2] for part in of_paths]
         weighted = [(middle * torch.randn(middle.shape, generator=generator).to(middle)).sum() for middle in middles]
         (gradient,) = torch.autograd.grad(sum(weighted[1:], weighted[0]), clips, retain_graph=True)
         energy = gradient.double().square().sum(dim=(0, 1, 3, 4))
         energies[name] = (energy / energy.sum().clamp_min(torch.finfo(torch.float64).tiny)).tolist()
+        if on_progress is not None:
+            on_progress(done, len(maps))
     return energies
 
 

@@ -7,9 +7,11 @@ from vov3d.models.published.image_res2net import RES2NET
 from vov3d.models.published.image_resnet import IMAGE_RESNET, RESNET
 from vov3d.models.published.inception import GOOGLENET, I3D_PORT
 from vov3d.models.published.layout import COUNTER, Backbone, Layout
+from vov3d.models.published.mmaction2_resnet3d import MMACTION2_RESNET3D
 from vov3d.models.published.movinet_port import MOVINET_PORT, MOVINET_STREAM_PORT
 from vov3d.models.published.pyslowfast import PYSLOWFAST, published_name
 from vov3d.models.published.pytorchvideo import PYTORCHVIDEO_X3D
+from vov3d.models.published.pytorchvideo_resnets import PYTORCHVIDEO_CSN, PYTORCHVIDEO_SLOWFAST
 from vov3d.models.published.temporal_pyramid import MMACTION2_TPN
 from vov3d.models.published.temporal_shift import MMACTION2_TSM, TSM_AUTHORS
 from vov3d.models.published.torchvision_video import TORCHVISION_VIDEO
@@ -19,10 +21,13 @@ __all__ = ["BACKBONES", "COUNTER", "LAYOUTS", "Backbone", "Layout", "published_n
 LAYOUTS: tuple[Layout, ...] = (
     PYSLOWFAST,
     PYTORCHVIDEO_X3D,
+    PYTORCHVIDEO_SLOWFAST,
+    PYTORCHVIDEO_CSN,
     IMAGE_RESNET,
     TSM_AUTHORS,
     MMACTION2_TSM,
     MMACTION2_TPN,
+    MMACTION2_RESNET3D,
     I3D_PORT,
     TORCHVISION_VIDEO,
     MOVINET_PORT,

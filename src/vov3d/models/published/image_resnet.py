@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
+from vov3d.models.i3d_nl import NonLocalI3D
 from vov3d.models.published.layout import Backbone, Layout, Rule, all_renamed, renamed
 from vov3d.models.stm import STM
 from vov3d.models.tpn import TPN
@@ -44,4 +45,4 @@ def _trunk_name(key: str) -> str | None:
 
 
 IMAGE_RESNET = Layout("timm and torchvision", _names, "fc")
-RESNET = Backbone("a ResNet of timm or torchvision", (TSN, TSM, STM, TPN), _trunk_name, skipped=("fc.",))
+RESNET = Backbone("a ResNet of timm or torchvision", (TSN, TSM, STM, TPN, NonLocalI3D), _trunk_name, skipped=("fc.",))
