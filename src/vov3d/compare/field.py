@@ -156,9 +156,9 @@ _SOMETHING = (
         "nl_i3d_gcn",
         "32x224",
         (None, 303, 6),
+        "region-graph",
         of="T6",
         start="Kinetics",
-        absent="Not built: its graph stands on boxes that a detector found in each clip; clips alone give no logits.",
         ssv1=(46.1, 76.8),
     ),
     _row(

@@ -17,6 +17,7 @@ from vov3d.layers.norm import BatchNorm, ConvNorm
 from vov3d.layers.operators import OPERATORS, Conv3x3x3, D1Plus2D, D2Plus1D, Operator, R2Plus1D
 from vov3d.layers.pool_head import Head, PoolHead
 from vov3d.layers.pooling import SpatialAveragePool, SpatialMaxPool
+from vov3d.layers.roi_align import roi_align
 from vov3d.layers.squeeze_excitation import SqueezeExcitation, squeezed_channels
 from vov3d.layers.stem import Stem
 from vov3d.layers.stochastic_depth import StochasticDepth, depth_probabilities
@@ -63,6 +64,7 @@ __all__ = [
     "initialise",
     "pad_as_tensorflow",
     "projection_shortcut",
+    "roi_align",
     "squeezed_channels",
     "start_as_shift",
 ]

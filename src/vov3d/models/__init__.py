@@ -11,6 +11,7 @@ from vov3d.models.movinet_stream import MoViNetStream, movinet_a0_stream, movine
 from vov3d.models.published import published_name, published_names
 from vov3d.models.r2plus1d import R2Plus1DNet, r2plus1d_18, r2plus1d_34
 from vov3d.models.recognition import recognise
+from vov3d.models.region_graph import RegionGraphI3D, nl_i3d_gcn
 from vov3d.models.resnet import ResNet
 from vov3d.models.slowfast import SlowFast, slowfast_r50_4x16, slowfast_r50_8x8, slowfast_r50_16x8
 from vov3d.models.stm import STM, stm_r50
@@ -37,6 +38,7 @@ __all__ = [
     "MoViNetStream",
     "NonLocalI3D",
     "R2Plus1DNet",
+    "RegionGraphI3D",
     "ResNet",
     "SlowFast",
     "VoV3D",
@@ -55,6 +57,7 @@ __all__ = [
     "movinet_a2",
     "movinet_a2_stream",
     "network_name",
+    "nl_i3d_gcn",
     "our_tensors",
     "published_name",
     "published_names",

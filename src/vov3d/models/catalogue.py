@@ -33,6 +33,7 @@ from vov3d.models.loading import load_weights, num_classes_of
 from vov3d.models.movinet import movinet_a0, movinet_a1, movinet_a2
 from vov3d.models.movinet_stream import movinet_a0_stream, movinet_a1_stream, movinet_a2_stream
 from vov3d.models.r2plus1d import r2plus1d_18, r2plus1d_34
+from vov3d.models.region_graph import nl_i3d_gcn
 from vov3d.models.slowfast import slowfast_r50_4x16, slowfast_r50_8x8, slowfast_r50_16x8
 from vov3d.models.stm import stm_r50
 from vov3d.models.tea import tea_r50
@@ -68,6 +69,7 @@ MODELS: Mapping[str, Callable[..., ClipClassifier]] = {
     "stm_r50": stm_r50,
     "tea_r50": tea_r50,
     "tsm_tpn_r50": tsm_tpn_r50,
+    "nl_i3d_gcn": nl_i3d_gcn,
     "i3d": i3d,
     "i3d_nl_r50": i3d_nl_r50,
     "slowfast_r50_4x16": slowfast_r50_4x16,

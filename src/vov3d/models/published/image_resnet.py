@@ -6,6 +6,7 @@ from torch import nn
 
 from vov3d.models.i3d_nl import NonLocalI3D
 from vov3d.models.published.layout import Backbone, Layout, Rule, all_renamed, renamed
+from vov3d.models.region_graph import RegionGraphI3D
 from vov3d.models.stm import STM
 from vov3d.models.tpn import TPN
 from vov3d.models.tsm import TSM
@@ -45,4 +46,9 @@ def _trunk_name(key: str) -> str | None:
 
 
 IMAGE_RESNET = Layout("timm and torchvision", _names, "fc")
-RESNET = Backbone("a ResNet of timm or torchvision", (TSN, TSM, STM, TPN, NonLocalI3D), _trunk_name, skipped=("fc.",))
+RESNET = Backbone(
+    "a ResNet of timm or torchvision",
+    (TSN, TSM, STM, TPN, NonLocalI3D, RegionGraphI3D),
+    _trunk_name,
+    skipped=("fc.",),
+)
