@@ -121,6 +121,7 @@ def test_what_sees_the_whole_clip_is_told_so() -> None:
 
 @pytest.mark.parametrize("tap", range(5))
 def test_energy_is_on_the_frame_that_the_weights_take(tap: int) -> None:
+    torch.manual_seed(0)  # of four channels, ReLU may silence all
     model = VoV3D(8, (1, 1, 1, 1), num_units=1, num_classes=2)
     with torch.no_grad():
         weight = model.stem.temporal.weight  # type: ignore[union-attr]
@@ -188,6 +189,7 @@ def test_names_and_checkpoints(
     from tests.tiny import small_network
     from vov3d.models import MODELS
 
+    monkeypatch.setenv("COLUMNS", "160")
     monkeypatch.setitem(MODELS, "vov3d_m", small_network)  # type: ignore[arg-type]
     assert main(["receptive-field", str(checkpoint), "--frames", "8", "--crop", "32"]) == 0
     shown = capsys.readouterr().out
