@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+import vov3d
 from tests.tiny import tiny_recipe
 from vov3d.recipe import to_yaml
 
@@ -150,3 +151,49 @@ def test_a_second_request_to_end_does_not_disturb_the_first(tmp_path: Path) -> N
     code, said = interrupt(signal.SIGTERM, "vov3d.data.motion.write:_encode:20", words, times=5)
     assert (code, said) == (143, ["vov3d: terminated"])
     assert list(tmp_path.iterdir()) == []
+
+
+SLOW_TORCH = """
+import time
+print("now", flush=True)
+time.sleep(20)
+"""
+AS_FOR_A_PERSON = """
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.SIG_DFL)  # whatever started the tests may ignore it
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+SCRIPT = """
+import sys
+from vov3d.cli import main
+sys.exit(main())
+"""
+
+
+@pytest.mark.parametrize("start", ["the module", "the script"])
+@pytest.mark.parametrize("number", CODES, ids=lambda number: number.name)
+def test_a_signal_while_python_still_imports_is_one_line(tmp_path: Path, number: signal.Signals, start: str) -> None:
+    (tmp_path / "torch.py").write_text(SLOW_TORCH)
+    (tmp_path / "vov3d").write_text(SCRIPT)
+    words = ["-m", "vov3d"] if start == "the module" else [str(tmp_path / "vov3d")]
+    source = str(Path(vov3d.__file__).parents[1])
+    with subprocess.Popen(
+        [sys.executable, "-c", AS_FOR_A_PERSON, sys.executable, *words, "recipes"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), source])},
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "now\n"
+        process.send_signal(number)
+        _, said = process.communicate(timeout=15)
+    assert (process.returncode, said.splitlines()) == (CODES[number][0], [CODES[number][1]])
+
+
+def test_a_program_that_imports_the_package_keeps_its_handlers() -> None:
+    code = "import signal; usual = [signal.getsignal(n) for n in (2, 15)]; import vov3d; " + (
+        "print(usual == [signal.getsignal(n) for n in (2, 15)])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "True\n"

@@ -5,6 +5,11 @@
 >>> vov3d.train("folder/vov3d_s_16", data="videos", out="runs/first")
 >>> vov3d.load("runs/first/last.safetensors").predict("a.mp4")
 """
+# ruff: noqa: E402
+
+from vov3d.interrupts import end_at_once_while_loading
+
+end_at_once_while_loading()
 
 from vov3d.check import check
 from vov3d.compare import compare

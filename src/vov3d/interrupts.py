@@ -2,18 +2,52 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 
 from vov3d.errors import TerminatedError
 
+Handler = Callable[[int, FrameType | None], object] | int | None
+
+ENDINGS = {signal.SIGINT: ("interrupted", 130), signal.SIGTERM: ("terminated", 143)}
+"""What each signal is told as, and the exit code."""
+
 
 class Terminated(KeyboardInterrupt):
     """SIGTERM wherever the program is; like Ctrl+C it passes through all that handles errors."""
+
+
+def end_at_once(number: int, _frame: FrameType | None) -> None:
+    """End the process with one line: right only where nothing is half-made."""
+    told, code = ENDINGS[signal.Signals(number)]
+    os.write(2, f"vov3d: {told}\n".encode())
+    os._exit(code)
+
+
+def end_at_once_while_loading() -> None:
+    """Tell a signal in one line from now on, if this process is the command line: what is heavy is yet to be imported.
+
+    An exception would pass through whatever is being imported, and nothing above that could catch it.
+    """
+    if not _is_command_line() or threading.current_thread() is not threading.main_thread():
+        return
+    for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGTERM, signal.SIG_DFL)):
+        if signal.getsignal(number) == usual:
+            signal.signal(number, end_at_once)
+
+
+def _is_command_line() -> bool:
+    """Whether this process was started as ``vov3d`` or ``python -m vov3d``, whose name is "-m" until it is found."""
+    name = sys.argv[0] if sys.argv else ""
+    if name == "-m":
+        return not {"vov3d", "-mvov3d"}.isdisjoint(sys.orig_argv)
+    return Path(name).stem == "vov3d" and name in sys.orig_argv  # and not a child that was spawned
 
 
 @contextmanager
@@ -22,19 +56,23 @@ def termination_raised() -> Iterator[None]:
 
     A second one does not disturb that: often a process gets it from its parent and with its whole group.
     """
-    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
+    if threading.current_thread() is not threading.main_thread():
         yield
         return
+    usual = {number: signal.getsignal(number) for number in ENDINGS}
 
     def unwind(_number: int, _frame: FrameType | None) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         raise Terminated
 
-    signal.signal(signal.SIGTERM, unwind)
+    if usual[signal.SIGTERM] in (signal.SIG_DFL, end_at_once):
+        signal.signal(signal.SIGTERM, unwind)
+    if usual[signal.SIGINT] is end_at_once:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        _set_again(usual)
 
 
 @contextmanager
@@ -47,7 +85,7 @@ def interrupts_noted() -> Iterator[Callable[[], int]]:
     if threading.current_thread() is not threading.main_thread():
         yield lambda: 0  # signals are not for this thread
         return
-    usual = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    usual = {number: signal.getsignal(number) for number in ENDINGS}
     noted = 0
 
     def note(number: int, _frame: FrameType | None) -> None:
@@ -62,9 +100,13 @@ def interrupts_noted() -> Iterator[Callable[[], int]]:
     try:
         yield lambda: noted
     finally:
-        for number, handler in usual.items():
-            if handler is not None:  # it was not set by Python, and cannot be set again
-                signal.signal(number, handler)
+        _set_again(usual)
+
+
+def _set_again(usual: Mapping[signal.Signals, Handler]) -> None:
+    for number, handler in usual.items():
+        if handler is not None:  # it was not set by Python, and cannot be set again
+            signal.signal(number, handler)
 
 
 def stop_for(number: int) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import io
 import logging
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
@@ -31,7 +32,7 @@ from vov3d.cli.output import to_json
 from vov3d.cli.parser import Parser, UsageError
 from vov3d.cli.verb import Verb
 from vov3d.errors import TerminatedError, Vov3dError, unknown_name
-from vov3d.interrupts import Terminated, termination_raised
+from vov3d.interrupts import ENDINGS, Terminated, termination_raised
 from vov3d.version import __version__
 
 VERBS = {
@@ -94,7 +95,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     except (KeyboardInterrupt, TerminatedError) as error:
         asked = isinstance(error, (Terminated, TerminatedError))
-        return _fail("terminated" if asked else "interrupted", words, code=143 if asked else 130)
+        told, code = ENDINGS[signal.SIGTERM if asked else signal.SIGINT]
+        return _fail(told, words, code)
     except (Vov3dError, OSError) as error:
         return _fail(_reason(error), words)
     except (ValueError, MemoryError, RecursionError) as error:  # an argument that a function refused, or too much
