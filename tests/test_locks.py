@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
+import av
 import pytest
 
 from tests.tiny import calling_back, tiny_recipe
@@ -166,6 +167,19 @@ def test_a_folder_is_there_whole_or_not_at_all(tmp_path: Path) -> None:
     assert sorted(tmp_path.rglob("*")) == [tmp_path / "deep", out, out / "all"]
     with pytest.raises(ArgumentError, match="exists already"), whole_folder(out):
         pass
+
+
+def test_a_disk_that_is_full_is_told_with_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "out"
+    for error in (av.error.OSError(errno.ENOSPC, "No space left on device"), OSError(errno.ENOSPC, "No space left")):
+        with pytest.raises(OSError, match="No space left") as told, whole_folder(out):
+            raise error
+        assert (told.value.errno, told.value.filename) == (errno.ENOSPC, str(out))
+    monkeypatch.setattr(locks, "_sign", failing(errno.ENOSPC))
+    with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)) as told, sole_writer(out):
+        pass
+    assert told.value.filename == str(out)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_what_was_made_meanwhile_stays(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ def state(epoch: int = 2, step: int = 7, **changes: object) -> ResumeState:
         "loss_scale": {"scale": 65536.0, "_growth_tracker": 4},
         "tally": (1 / 3, 2.0, 3.0),
         "rows": [ROW],
-        "quarantine": {"\u00f6/a.mp4": "the file is empty"},
+        "quarantine": {"training": {"\u00f6/a.mp4": "the file is empty"}, "validation": {}},
         "best": 0.1 + 0.2,
         "recipe": {"optim": {"lr": 5e-5}},
         "data": {"training videos": "abc", "cache": "none"},

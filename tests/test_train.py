@@ -730,17 +730,67 @@ def test_a_data_folder_that_vanishes_stops_the_run(own_videos: Path, tmp_path: P
     assert_same_run(tmp_path / "run", tmp_path / "whole")
 
 
+def vanishing(number: int, folder: Path) -> Callable[..., VoV3D]:
+    """The small network; in its training pass of this number a folder is moved away."""
+    return calling_back(number, lambda: folder.rename(folder.with_name("away")))
+
+
+def test_validation_videos_that_vanish_stop_the_run(
+    own_videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With them back the run goes on as if nothing had been, and no video is listed any more."""
+    file, out = tmp_path / "recipe.yaml", tmp_path / "run"
+    file.write_text(to_yaml(tiny_recipe()))
+    words = ["train", str(file), "--data", str(own_videos), "--out", str(out), "--device=cpu", "--workers=0", "--quiet"]
+    with monkeypatch.context() as patch:
+        patch.setitem(MODELS, "vov3d_m", vanishing(5, own_videos / "val"))  # type: ignore[arg-type]
+        assert main(words) == 2
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert line.startswith("vov3d: 6 of 6 validation videos cannot be decoded, more than the 0.01 that --max-broken")
+    assert len(read_rows(out / "quarantine.csv")) == 6
+    assert RunFolder(out).states.load().position == Position(1, 3)
+    (own_videos / "away").rename(own_videos / "val")
+    monkeypatch.setitem(MODELS, "vov3d_m", small_network)  # type: ignore[arg-type]
+    assert main([*words, "--resume"]) == 0
+    assert not (out / "quarantine.csv").exists()
+    train_here(own_videos, tmp_path / "whole")
+    assert_same_run(out, tmp_path / "whole")
+
+
+@pytest.mark.parametrize("number", [2, 5])
+def test_no_video_that_is_back_stays_in_quarantine(
+    own_videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """The run goes on after the second epoch, or begins anew after the first."""
+    with monkeypatch.context() as patch:
+        patch.setitem(MODELS, "vov3d_m", vanishing(number, own_videos / "train"))  # type: ignore[arg-type]
+        with pytest.raises(DataError, match="training videos cannot be decoded"):
+            train_here(own_videos, tmp_path / "run")
+    assert len(read_rows(tmp_path / "run" / "quarantine.csv")) > 1
+    assert bool(RunFolder(tmp_path / "run").states.files()) is (number == 5)
+    (own_videos / "away").rename(own_videos / "train")
+    monkeypatch.setitem(MODELS, "vov3d_m", small_network)  # type: ignore[arg-type]
+    assert train_here(own_videos, tmp_path / "run", resume="auto").quarantined == 0
+    assert not (tmp_path / "run" / "quarantine.csv").exists()
+
+
 @pytest.mark.usefixtures("small")
 def test_validation_goes_on_without_its_broken_videos(
     own_videos: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    broken = break_video(own_videos / "val" / "dark" / "0.mp4")
-    train_here(own_videos, tmp_path / "some", {"train.epochs": "1"})
-    assert f"left out of validation: {broken}" in caplog.text
-    assert log_of(tmp_path / "some")[0]["val_top1"] != ""
+    """Each is told once, not in every epoch; the limit is that of the validation videos by themselves."""
+    broken = [break_video(own_videos / split / "dark" / "0.mp4") for split in ("train", "val")]
+    result = train_here(own_videos, tmp_path / "some")
+    for path in broken:
+        assert caplog.text.count(f"quarantined: {path}: ") == 1
+    assert [row["quarantined"] for row in log_of(tmp_path / "some")] == ["2", "2"]
+    assert all(row["val_top1"] for row in log_of(tmp_path / "some"))
+    assert [row["path"] for row in read_rows(tmp_path / "some" / "quarantine.csv")] == list(map(str, broken))
+    assert result.quarantined == 2
+    assert train_here(own_videos, tmp_path / "some", resume=True).quarantined == 2
     for video in (own_videos / "val").rglob("*.mp4"):
         break_video(video)
-    result = train_here(own_videos, tmp_path / "none", {"train.epochs": "1"})
+    result = train_here(own_videos, tmp_path / "none", {"train.epochs": "1"}, safety=Safety(max_broken=1))
     assert log_of(tmp_path / "none")[0]["val_top1"] == ""
     assert (result.best_top1, result.last_top1) == (None, None)
     assert (tmp_path / "none" / "last.safetensors").is_file()

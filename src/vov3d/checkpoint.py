@@ -24,7 +24,7 @@ from vov3d.errors import CheckpointError
 from vov3d.files import write_bytes
 
 JSON: TypeAlias = "str | int | float | bool | list[JSON] | dict[str, JSON] | None"
-FORMAT, RESUME_FORMAT = "vov3d-checkpoint-1", "vov3d-resume-2"
+FORMAT, RESUME_FORMAT = "vov3d-checkpoint-1", "vov3d-resume-3"
 STATE_KEYS = ("model_state", "state_dict")
 """Where pickles of others keep the state dict, if not at the top."""
 PARALLEL = "module."

@@ -34,11 +34,15 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
         temporary.replace(path)
         flush(path.parent)
     except OSError as error:  # a full disk is told without any name, the rest with that of the temporary file
-        error.filename = str(path)
-        raise
+        raise naming(path, error) from error
     finally:
         with suppress(OSError):  # it was never made, or its folder is gone
             temporary.unlink()
+
+
+def naming(path: Path, error: OSError) -> OSError:
+    """Return an error again that names this path; those of PyAV cannot be given a name."""
+    return OSError(error.errno, error.strerror or str(error), str(path))
 
 
 def write_text(path: Path, text: str) -> None:

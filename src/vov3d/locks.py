@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from vov3d.errors import ArgumentError, InUseError
-from vov3d.files import flush
+from vov3d.files import flush, naming
 
 LOCK_FILE = "vov3d.lock"
 PATIENCE_SECONDS = 5.0  # the process that held the lock may still be ending, as when `torchrun` restarts a run
@@ -63,7 +63,7 @@ def sole_writer(folder: Path, lock_file: Path | None = None) -> Iterator[bool]:
             ) from None
         except OSError as error:
             if error.errno not in _NO_LOCKS:
-                raise
+                raise naming(folder, error) from error
             known = False
             log.warning(
                 "no locks on the file system of %r: see to it that no other process writes there", str(file.parent)
@@ -113,8 +113,7 @@ def whole_folder(out: Path) -> Iterator[Path]:
             folder.rename(out)
             flush(out.parent)
         except OSError as error:  # a full disk is told without any name, the rest with that of the hidden folder
-            error.filename = str(out)
-            raise
+            raise naming(out, error) from error
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 

@@ -75,7 +75,7 @@ class ResumeState(StepMemory):
         position: where it stands.
         tally: summed loss, right answers and clips of the steps of this epoch.
         rows: the log so far.
-        quarantine: path -> reason of the videos that could not be decoded.
+        quarantine: split -> path -> reason of the videos that could not be decoded.
         best: highest validation accuracy so far; ``None`` before the first.
         recipe: the resolved recipe that the run began with.
         data: fingerprint of what it reads (see `vov3d.data.fingerprint`).
@@ -84,7 +84,7 @@ class ResumeState(StepMemory):
     position: Position
     tally: tuple[float, float, float]
     rows: Sequence[EpochRow]
-    quarantine: Mapping[str, str]
+    quarantine: Mapping[str, Mapping[str, str]]
     best: float | None
     recipe: JSON
     data: Mapping[str, str]

@@ -68,9 +68,12 @@ class RunFolder:
         self.write_quarantine(quarantine)
 
     def write_quarantine(self, quarantine: Mapping[str, str]) -> None:
-        """Write ``quarantine.csv``: which videos could not be decoded, and why; nothing where all could."""
+        """Write ``quarantine.csv``: which videos could not be decoded, and why; where all could, there is none."""
+        file = self.path / "quarantine.csv"
         if quarantine:
-            write_text(self.path / "quarantine.csv", csv_text([["path", "reason"], *map(list, quarantine.items())]))
+            write_text(file, csv_text([["path", "reason"], *map(list, quarantine.items())]))
+        else:
+            file.unlink(missing_ok=True)
 
     def write_tensorboard(self, row: EpochRow) -> None:
         """Add an epoch to ``tensorboard/``, if the package is installed (``pip install 'vov3d[tensorboard]'``)."""

@@ -38,7 +38,7 @@ class TrainResult:
             without validation videos.
         last_top1: the same at the end.
         checkpoint: the network at the end of training.
-        quarantined: training videos that could not be decoded.
+        quarantined: videos that could not be decoded.
         seconds: how long it took.
         score_name: ``"top-1"``, or ``"mAP"`` where a video has several labels.
     """

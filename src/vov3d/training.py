@@ -28,7 +28,7 @@ from vov3d.interrupts import interrupts_noted, stop_for
 from vov3d.loading import ClipLoader
 from vov3d.optim import recompute_norm_statistics
 from vov3d.progress import TrainingProgress
-from vov3d.quarantine import Quarantine
+from vov3d.quarantine import TRAIN, VAL, Quarantine
 from vov3d.resume import EpochRow, Position, ResumeState
 from vov3d.run_folder import RunFolder
 from vov3d.scoring import score_videos
@@ -50,8 +50,8 @@ class Safety:
     Attributes:
         keep: newest states to resume from that stay.
         save_minutes: longest time from one of them to the next, beside those that the recipe asks for.
-        max_broken: fraction of the training videos that may turn out broken before the run stops; one always may,
-            unless this is 0.
+        max_broken: fraction of the training videos, and of the validation videos, that may turn out broken before the
+            run stops; one always may, unless this is 0.
     """
 
     keep: int = 3
@@ -96,7 +96,8 @@ class Training:
         self.position = Position(0, 0)
         self.tally = torch.zeros(3, dtype=torch.float64)  # loss, right answers, clips of this epoch, all processes
         self.rows: list[EpochRow] = []
-        self.quarantine = Quarantine(folder, group, self.loader.num_videos, safety.max_broken)
+        num_videos = {TRAIN: self.loader.num_videos, VAL: len(self.views) if self.views is not None else 0}
+        self.quarantine = Quarantine(folder, group, num_videos, safety.max_broken)
         self.best: float | None = None
         self.asked_to_stop: Callable[[], int] = lambda: 0
         self.fingerprint = fingerprint(index, small_copies)
@@ -116,6 +117,7 @@ class Training:
 
     def run(self) -> None:
         """Train from where the run stands to the end of the recipe."""
+        self.quarantine.write()  # what a run left that stopped after the state that this one goes on from is gone
         with self.progress, interrupts_noted() as self.asked_to_stop:
             while self.position.epoch < self.recipe.train.epochs:
                 self._train_epoch()
@@ -127,7 +129,7 @@ class Training:
         for step, batch in enumerate(self.loader.batches(epoch, first_step), start=first_step):
             num_clips, num_broken, stop, save = self._agree(batch)
             if num_broken:
-                self.quarantine.add(batch)
+                self.quarantine.add(TRAIN, self.group.gather(list(batch.broken)))
             if num_clips:
                 self.tally += self.step.take(epoch, step, batch, num_clips)
             self.position = Position(epoch, step + 1)
@@ -161,7 +163,7 @@ class Training:
         ends = number == settings.epochs
         loss, right, clips = self.tally.tolist()
         if clips == 0:
-            reason = next(iter(self.quarantine.reasons.values()), "there are none")
+            reason = next(iter(self.quarantine.found[TRAIN].values()), "there are none")
             raise DataError(f"none of the {self.loader.num_videos} training videos can be decoded; the first: {reason}")
         metrics = None
         if self.views is not None and (ends or number % settings.evaluate_every_epochs == 0):
@@ -203,7 +205,11 @@ class Training:
         self.folder.write_tensorboard(row)
 
     def _evaluate(self, views: ViewDataset) -> Metrics | None:
-        """Return the metrics of the validation videos, one view each; ``None`` if none of them can be decoded."""
+        """Return the metrics of the validation videos, one view each; ``None`` if none of them can be decoded.
+
+        Raises:
+            DataError: if more of them than allowed cannot be decoded.
+        """
         scores, missing = score_videos(
             self.step.tested,
             views,
@@ -213,8 +219,8 @@ class Training:
             loss=self.recipe.train.loss,
             asked_to_stop=self.asked_to_stop,
         )
-        for one in missing:
-            log.warning("left out of validation: %s: %s", one.path, one.reason)
+        if missing:
+            self.quarantine.add(VAL, missing)
         if not scores:
             return None
         return summarise(
@@ -268,7 +274,7 @@ class Training:
             **vars(self.step.memory()),
             tally=tuple(self.tally.tolist()),
             rows=self.rows,
-            quarantine=self.quarantine.reasons,
+            quarantine=self.quarantine.found,
             best=self.best,
             recipe=as_json(to_mapping(self.recipe)),
             data=self.fingerprint,

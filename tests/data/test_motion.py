@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import itertools
 import math
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -342,6 +344,22 @@ def test_an_interrupted_set_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         write_motion_set(tmp_path / "set", **SMALL, on_progress=stop)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no limit to the size of files there")
+def test_a_full_disk_leaves_nothing_and_is_one_line(tmp_path: Path) -> None:
+    """PyAV's error is an OSError whose file name cannot be set."""
+    out = tmp_path / "set"
+    code = (
+        "import resource, sys\n"
+        "from vov3d.cli import main\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (3_000, 3_000))\n"  # as a disk that is full there
+        f"sys.exit(main(['motion', '--out', {str(out)!r}, '--train-per-class', '1', '--val-per-class', '1']))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (2, f"vov3d: File too large: {str(out)!r}")
+    assert "Traceback" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("wrong", [{"size": 33}, {"videos_per_class": {}}, {"videos_per_class": {"train": 0}}])

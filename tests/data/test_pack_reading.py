@@ -266,7 +266,8 @@ def test_a_missing_shard(packed: Path, tmp_path: Path, over_http: bool, no_waiti
         broken = broken_ones(index)
     lost = {item.name for item in index.splits["train"] if item.path.name == "train-000000.tar"}
     assert set(broken) == lost and lost
-    assert all("train-000000.tar" in one.path for one in broken.values())
+    for name, one in broken.items():
+        assert "train-000000.tar" in one.path and "train-000000.tar" in one.reason and name in one.reason
 
 
 def test_a_server_that_fails_is_asked_again_and_then_less(packed: Path, no_waiting: None) -> None:

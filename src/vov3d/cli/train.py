@@ -67,7 +67,8 @@ def add_arguments(parser: Parser) -> None:
         type=fraction(0, 1),
         default=0.01,
         metavar="X",
-        help="part of the training videos that may turn out broken before the run stops; one may, unless 0 [0.01]",
+        help="part of the training videos, and of the validation videos, that may turn out broken before the run "
+        "stops; one of each may, unless 0 [0.01]",
     )
     parser.add_argument("--quiet", action="store_true", help="no progress")
     add_machine(parser)

@@ -62,7 +62,8 @@ def read_packed(item: VideoItem, shards: ShardReader | None = None) -> dict[str,
     try:
         files = members((shards or own or ShardReader()).read(item.packed))
     except OSError as error:
-        raise DecodeError(item.place, error.strerror or str(error)) from error
+        told = f"{error.strerror}: {item.packed.shard.url}" if error.strerror else str(error)
+        raise DecodeError(item.place, f"{told} (video {item.name!r})") from error
     finally:
         if own is not None:
             own.close()
