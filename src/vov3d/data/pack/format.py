@@ -1,7 +1,7 @@
 """`pack.json`: what a packed set says of itself.
 
 One text holds the facts of the index, a row for each shard, and for each split its columns, one entry for each video in
-the order of the split: a set of 240,000 videos is read in a second or two.
+the order of the split: a set of 240,000 videos is read in a second or two. A digest of all that stands at the end.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from hashlib import blake2b
 from pathlib import Path
 from typing import Annotated
 
@@ -20,7 +21,7 @@ from vov3d.data.pack.storage import read_file, url_of
 from vov3d.data.sources.index import PackedAt, Shard, VideoIndex, VideoItem
 from vov3d.errors import DataError
 
-_VERSION = 1
+_VERSION = 2
 
 Text = Annotated[str, SkipValidation]  # file names need not be Unicode, and pydantic wants that
 
@@ -123,7 +124,16 @@ def pack_text(
         shards=list(shards),
         splits=dict(splits),
     )
-    return json.dumps(asdict(pack)) + "\n"
+    return signed(asdict(pack))
+
+
+def signed(values: Mapping[str, object]) -> str:
+    """The values as the text of `pack.json`, with their digest."""
+    return json.dumps({**values, "digest": _digest(values)}) + "\n"
+
+
+def _digest(values: Mapping[str, object]) -> str:
+    return blake2b(json.dumps(values).encode(), digest_size=16).hexdigest()
 
 
 def read_pack(place: str | Path) -> VideoIndex:
@@ -165,6 +175,8 @@ def _parsed(content: bytes, where: str) -> Pack:
                 f"{where} has version {values.get('version')} of the format, and this vov3d reads {_VERSION}; "
                 "update vov3d, or pack the videos anew"
             )
+        if values.pop("digest", None) != _digest(values):
+            raise ValueError("its content is not what was written")
         pack = TypeAdapter(Pack).validate_python(values, strict=False)
         _check(pack)
     except (ValidationError, ValueError, OverflowError, RecursionError) as error:

@@ -11,9 +11,9 @@ _FIRST_BYTES = f'{{"format": "{FORMAT}"'.encode()
 
 
 def is_pack(folder: Path) -> bool:
-    """Whether a packed set lies in a folder on disk; another file of that name may lie there too."""
+    """Whether a packed set lies in a folder on disk, damaged or not; another file of that name may lie there too."""
     file = folder / PACK_FILE
     if not file.is_file():
         return False
     with file.open("rb") as opened:
-        return opened.read(len(_FIRST_BYTES)) == _FIRST_BYTES
+        return opened.read(len(_FIRST_BYTES)) == _FIRST_BYTES or any(folder.glob("*-000000.tar"))
