@@ -113,12 +113,12 @@ def test_render(report: DataReport) -> None:
 
 
 def test_markup_in_names_is_text(tmp_path: Path) -> None:
-    for seed, name in enumerate(("[red]/1", "[red]/2", "[b]/3", "[b]/4")):
+    for seed, name in enumerate(("[red]/1", "[red]/2", "[b]\n/3", "[b]\n/4")):
         write_video(tmp_path / f"{name}.mp4", seed)
     console = Console(file=io.StringIO(), width=160)
     render(check(tmp_path), console)
     assert isinstance(console.file, io.StringIO)
-    assert "[red]" in console.file.getvalue()
+    assert "[red]" in console.file.getvalue() and r"[b]\n " in console.file.getvalue()
 
 
 def test_a_sound_set_in_part(tmp_path: Path) -> None:

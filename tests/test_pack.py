@@ -20,6 +20,7 @@ from vov3d.check import check
 from vov3d.cli import main
 from vov3d.data.dataset import Broken, ClipDataset
 from vov3d.data.opening import open_item
+from vov3d.data.pack.format import signed
 from vov3d.data.sources import VideoIndex, read_index
 from vov3d.errors import ArgumentError, DataError, InUseError
 from vov3d.evaluate import evaluate
@@ -224,6 +225,9 @@ def test_no_training_video_opens(own_videos: Path, tmp_path: Path) -> None:
 
 def test_the_command(videos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "a" / "set"
+    spaced = tmp_path / "a set"
+    assert main(["pack", "--data", str(videos), str(spaced), "--quiet"]) == 0
+    assert f"next     vov3d train RECIPE --data '{spaced}' --out RUN\n" in capsys.readouterr().out
     assert main(["pack", "--data", str(videos), str(out), "--json", "--seed", "3"]) == 0
     result = json.loads(capsys.readouterr().out)
     assert result["num_videos"] == {"train": 12, "val": 6} and result["num_shards"] == 2
@@ -308,8 +312,9 @@ def test_what_a_killed_packing_left_is_removed_by_the_next(videos: Path, tmp_pat
 def changed(packed: Path, out: Path, key: str, value: object) -> Path:
     shutil.copytree(packed, out)
     content = json.loads((out / "pack.json").read_text())
+    del content["digest"]
     content[key] = value
-    (out / "pack.json").write_text(json.dumps(content))
+    (out / "pack.json").write_text(signed(content))
     return out
 
 
@@ -317,7 +322,7 @@ def test_a_pack_that_is_not_right(packed: Path, tmp_path: Path) -> None:
     columns = json.loads((packed / "pack.json").read_text())["splits"]
     shards = json.loads((packed / "pack.json").read_text())["shards"]
     wrong = {
-        "version": (2, "has version 2 of the format"),
+        "version": (1, "has version 1 of the format"),
         "labels": (["dark"], "a label of train is no class"),
         "shards": ([{**shards[0], "file": "../secret.tar"}, *shards[1:]], "is damaged: shard '../secret.tar'"),
         "kind": (None, "is damaged"),
@@ -330,9 +335,23 @@ def test_a_pack_that_is_not_right(packed: Path, tmp_path: Path) -> None:
             read_index(changed(packed, tmp_path / key, key.split()[0], value))
         assert "\n" not in str(caught.value)
     cut = Path(shutil.copytree(packed, tmp_path / "cut"))
-    (cut / "pack.json").write_bytes((packed / "pack.json").read_bytes()[:700])
-    with pytest.raises(DataError, match="is damaged"):
-        read_index(cut)
+    whole = (packed / "pack.json").read_bytes()
+    for num_bytes in (1, 700):
+        (cut / "pack.json").write_bytes(whole[:num_bytes])
+        with pytest.raises(DataError, match=r"pack\.json is damaged"):
+            read_index(cut)
+
+
+def test_a_changed_label_in_a_pack_is_noticed(packed: Path, tmp_path: Path) -> None:
+    out = Path(shutil.copytree(packed, tmp_path / "out"))
+    content = json.loads((out / "pack.json").read_text())
+    (out / "pack.json").write_text(json.dumps(content, indent=1))  # another form of the same
+    assert facts_of(read_index(out)) == facts_of(read_index(packed))
+    labels = content["splits"]["train"]["labels"]
+    labels[0] = 1 - labels[0]
+    (out / "pack.json").write_text(json.dumps(content))
+    with pytest.raises(DataError, match=r"pack\.json is damaged: its content is not what was written$"):
+        read_index(out)
 
 
 def test_a_pack_without_training_videos_is_not_trained_on(packed: Path, tmp_path: Path) -> None:

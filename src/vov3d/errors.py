@@ -7,6 +7,7 @@ and exits with code 2.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -62,6 +63,11 @@ class TrainingError(Vov3dError):
 
 class TerminatedError(Vov3dError):
     """SIGTERM asked the program to stop, as a cluster does before it takes a machine away."""
+
+
+def visible(text: str) -> str:
+    """A text that stays in its line: control characters, line breaks above all, as Python writes them."""
+    return re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", lambda match: repr(match[0])[1:-1], text)
 
 
 def unknown_name(kind: str, given: str, allowed: Iterable[str]) -> str:

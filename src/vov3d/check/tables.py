@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from vov3d.check.report import SHORT_FRAMES, ClassReport, DataReport, Spread
+from vov3d.errors import visible
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -80,7 +81,7 @@ def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
         is_text = column in ("split", "class", "mirror image")
         table.add_column(column, justify="left" if is_text else "right", overflow="fold")
     for row in rows:
-        table.add_row(*map(Text, row))
+        table.add_row(*(Text(visible(cell)) for cell in row))
     return table
 
 

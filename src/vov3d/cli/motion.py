@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import Namespace
 
 from vov3d.cli.arguments import new_folder, whole
-from vov3d.cli.output import facts
+from vov3d.cli.output import facts, shell_command
 from vov3d.cli.parser import Parser
 from vov3d.cli.verb import Answer, Verb
 
@@ -42,7 +42,7 @@ def run(args: Namespace) -> Answer:
         "written": out,
         "classes": ", ".join(MOTION_CLASSES),
         "videos": ", ".join(f"{count} {split}" for split, count in num_videos.items()),
-        "next": f"vov3d train motion/vov3d_s_16 --data {out} --out runs/motion",
+        "next": shell_command("vov3d", "train", "motion/vov3d_s_16", "--data", out, "--out", "runs/motion"),
     }
     return Answer(value, facts(rows))
 

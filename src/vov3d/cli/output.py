@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+import shlex
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from vov3d.errors import visible
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -20,7 +23,7 @@ def to_json(value: object) -> str:
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, gap: int = 3) -> str:
-    """A table; columns whose names end in ``>`` are numbers, set right; 2 or 3 spaces stand between columns."""
+    """A table, a row a line; columns whose names end in ``>`` are numbers, set right; 2 or 3 spaces are between."""
     from rich import box
     from rich.table import Table
 
@@ -30,7 +33,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, gap: int = 3
         is_number = column.endswith(">")
         result.add_column(column.rstrip(">"), justify="right" if is_number else "left", overflow="fold")
     for row in rows:
-        result.add_row(*row)
+        result.add_row(*map(visible, row))
     return printed(lambda console: console.print(result))
 
 
@@ -49,6 +52,11 @@ def facts(rows: Mapping[str, object]) -> str:
     """Names and values, one a line; what is None is left out."""
     width = max(len(name) for name in rows)
     return "\n".join(f"{name:<{width}}  {value}" for name, value in rows.items() if value is not None)
+
+
+def shell_command(*words: str | Path) -> str:
+    """A command that a shell takes as it stands, whatever the names in it."""
+    return shlex.join(map(str, words))
 
 
 def percent(fraction: float | None) -> str:

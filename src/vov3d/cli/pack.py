@@ -6,7 +6,7 @@ from argparse import Namespace
 from typing import TYPE_CHECKING
 
 from vov3d.cli.arguments import add_data, new_folder, whole
-from vov3d.cli.output import facts
+from vov3d.cli.output import facts, shell_command
 from vov3d.cli.parser import Parser
 from vov3d.cli.verb import Answer, Verb
 
@@ -57,7 +57,7 @@ def _text(result: PackResult) -> str:
             "videos": ", ".join(f"{number} {split}" for split, number in result.num_videos.items()),
             "shards": f"{result.num_shards}, together {result.num_bytes / 2**20:.1f} MiB",
             **{f"left out {number}": text for number, text in enumerate(shown, start=1)},
-            "next": f"vov3d train RECIPE --data {result.out} --out RUN",
+            "next": shell_command("vov3d", "train", "RECIPE", "--data", result.out, "--out", "RUN"),
         }
     )
 

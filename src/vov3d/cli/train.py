@@ -6,7 +6,7 @@ from argparse import Namespace
 from typing import TYPE_CHECKING
 
 from vov3d.cli.arguments import add_cache, add_data, add_machine, fraction, new_folder, one_of, whole
-from vov3d.cli.output import duration, facts, percent
+from vov3d.cli.output import duration, facts, percent, shell_command
 from vov3d.cli.parser import Parser, UsageError
 from vov3d.cli.verb import Answer, Verb
 from vov3d.recipe import (
@@ -150,7 +150,7 @@ def _text(result: TrainResult) -> str:
             if result.quarantined
             else None,
             "weights": result.checkpoint,
-            "next": f"vov3d report {result.out}",
+            "next": shell_command("vov3d", "report", result.out),
         }
     )
 
