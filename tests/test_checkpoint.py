@@ -88,12 +88,17 @@ def test_pickles_of_others_hold_a_state_dict_of_one_process_or_several(tmp_path:
 
 
 def test_the_state_of_a_run_and_a_network_are_told_apart(tmp_path: Path) -> None:
-    write_checkpoint(tmp_path / "resume.safetensors", {"a": torch.zeros(1)}, {}, RESUME_FORMAT)
+    state = tmp_path / "resume" / "epoch-000001-step-000000.safetensors"
+    write_checkpoint(state, {"a": torch.zeros(1)}, {}, RESUME_FORMAT)
+    with pytest.raises(CheckpointError, match=r"for --resume alone; the run has not written its network yet$"):
+        read_checkpoint(state)
     write_checkpoint(tmp_path / "last.safetensors", {"a": torch.zeros(1)}, {})
     write_checkpoint(tmp_path / "later.safetensors", {"a": torch.zeros(1)}, {}, "vov3d-checkpoint-9")
-    assert read_checkpoint(tmp_path / "resume.safetensors", RESUME_FORMAT).tensors
-    with pytest.raises(CheckpointError, match=r"is the state of a run, for --resume alone.*holds last\.safetensors"):
-        read_checkpoint(tmp_path / "resume.safetensors")
+    assert read_checkpoint(state, RESUME_FORMAT).tensors
+    with pytest.raises(CheckpointError) as told:
+        read_checkpoint(state)
+    last = str(tmp_path / "last.safetensors")
+    assert str(told.value).endswith(f"is the state of a run, for --resume alone; its network is {last!r}")
     with pytest.raises(CheckpointError, match="has format 'vov3d-checkpoint-1'"):
         read_checkpoint(tmp_path / "last.safetensors", RESUME_FORMAT)
     with pytest.raises(CheckpointError, match="has format 'vov3d-checkpoint-9'; needed is 'vov3d-checkpoint-1'"):

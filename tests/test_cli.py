@@ -20,7 +20,7 @@ import pytest
 
 from vov3d.cli import main
 from vov3d.cli.frame import VERBS
-from vov3d.cli.output import duration, facts, percent, table, to_json
+from vov3d.cli.output import duration, facts, percent, shell_command, table, to_json
 from vov3d.cli.parser import Parser
 from vov3d.cli.verb import Answer, Verb
 from vov3d.errors import DataError
@@ -213,6 +213,9 @@ def test_a_folder_that_may_not_be_written_to(capsys: Capture, monkeypatch: Patch
     monkeypatch.setattr(os, "access", lambda path, mode: (Path(path), mode) != (Path("videos").absolute(), os.W_OK))
     line = fails(capsys, "motion", "--out", "videos/deeper/set")
     assert line.startswith("argument --out: cannot write 'videos/deeper/set': no permission to write to '")
+    monkeypatch.setattr(os, "statvfs", lambda _: SimpleNamespace(f_flag=os.ST_RDONLY))
+    line = fails(capsys, "motion", "--out", "videos/deeper/set")
+    assert line.startswith("argument --out: cannot write 'videos/deeper/set': a read-only file system holds '")
 
 
 # ---- the frame, with a verb of the test's own -----------------------------------------------------------------------
@@ -365,7 +368,7 @@ def called(monkeypatch: Patch) -> Callable[[str, str, object], dict[str, object]
 
 def test_train_resolves_the_recipe(capsys: Capture, called: Callable[..., dict[str, object]]) -> None:
     result = SimpleNamespace(
-        out=Path("new"),
+        out=Path("a new one"),
         epochs=3,
         best_top1=0.75,
         last_top1=0.5,
@@ -385,6 +388,7 @@ def test_train_resolves_the_recipe(capsys: Capture, called: Callable[..., dict[s
     assert (seen["workers"], seen["resume"], seen["quiet"]) == (None, False, True)
     assert "best top-1     75.0 %\n" in text
     assert "not decodable  2 videos" in text
+    assert "next           vov3d report 'a new one'\n" in text
 
 
 def test_resume_takes_the_recipe_of_the_run(capsys: Capture, called: Callable[..., dict[str, object]]) -> None:
@@ -528,6 +532,10 @@ def test_motion(capsys: Capture, called: Callable[..., dict[str, object]]) -> No
     assert seen["videos_per_class"] == {"train": 2, "val": 1}
     assert seen["size"] == 96
     assert json.loads(text)["num_videos"]["val"] == len(json.loads(text)["labels"])
+    called("vov3d.data.motion", "write_motion_set", Path("a set"))
+    assert "  vov3d train motion/vov3d_s_16 --data 'a set' --out runs/motion\n" in prints(
+        capsys, "motion", "--out", "x"
+    )
 
 
 def test_report(capsys: Capture, called: Callable[..., dict[str, object]]) -> None:
@@ -581,6 +589,10 @@ def test_output() -> None:
     ]  # fmt: skip
     assert facts({"a": 1, "long name": "x", "none": None}) == "a          1\nlong name  x"
     assert "[red]x" in table(("a",), [("[red]x",)])
+    assert table(("a", "b"), [("x\ny", "1"), ("\x1b[31mz\u2028", "2")]).splitlines()[2:] == [
+        r"x\ny              1", r"\x1b[31mz\u2028   2"
+    ]  # fmt: skip
+    assert shell_command("vov3d", "report", Path("a b\n")) == "vov3d report 'a b\n'"
     assert json.loads(to_json({"a": (1, Path("b"))})) == {"a": [1, "b"]}
 
 

@@ -132,8 +132,9 @@ def _read_safetensors(path: Path, kind: str) -> Checkpoint:
     description = json.loads(header["vov3d"])
     found = description.get("format")
     if found != kind:
-        what = "is the state of a run, for --resume alone" if found == RESUME_FORMAT else f"has format {found!r}"
-        raise CheckpointError(f"checkpoint {str(path)!r} {what}; needed is {kind!r}{_siblings(path)}")
+        if found == RESUME_FORMAT:
+            raise CheckpointError(f"checkpoint {str(path)!r} is the state of a run, for --resume alone{_network(path)}")
+        raise CheckpointError(f"checkpoint {str(path)!r} has format {found!r}; needed is {kind!r}{_siblings(path)}")
     return Checkpoint(tensors, description)
 
 
@@ -169,6 +170,12 @@ def _digest(text: str, tensors: Mapping[str, Tensor]) -> str:
 
 def _first_keys(mapping: Mapping[str, object]) -> str:
     return ", ".join(repr(str(key)) for key in list(mapping)[:4]) or "nothing"
+
+
+def _network(state: Path) -> str:
+    """Where the network of a run is, told a state of it."""
+    last = state.parent.parent / "last.safetensors"
+    return f"; its network is {str(last)!r}" if last.is_file() else "; the run has not written its network yet"
 
 
 def _siblings(path: Path) -> str:

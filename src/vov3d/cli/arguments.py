@@ -6,6 +6,7 @@ import argparse
 import difflib
 import math
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -129,5 +130,7 @@ def _writable(path: Path, *, is_folder: bool) -> Path:
     if is_folder and not nearest.is_dir():
         raise argparse.ArgumentTypeError(f"cannot make the folder {str(path)!r}: {str(nearest)!r} is a file")
     if not os.access(nearest, os.W_OK):
-        raise argparse.ArgumentTypeError(f"cannot write {str(path)!r}: no permission to write to {str(nearest)!r}")
+        read_only = sys.platform != "win32" and os.statvfs(nearest).f_flag & os.ST_RDONLY
+        reason = "a read-only file system holds" if read_only else "no permission to write to"
+        raise argparse.ArgumentTypeError(f"cannot write {str(path)!r}: {reason} {str(nearest)!r}")
     return path

@@ -40,8 +40,9 @@ def clip_transform(
         v2 = import_module("torchvision.transforms.v2")
     except (ImportError, RuntimeError, OSError) as error:
         raise ArgumentError(
-            f"{' and '.join(keys)} need torchvision, made for the torch that is installed: "
-            f"pip install 'vov3d[augment]', or set them to 0 ({' '.join(str(error).split())})"
+            f"{' and '.join(keys)} {'needs' if len(keys) == 1 else 'need'} torchvision, made for the torch that is "
+            f"installed: pip install 'vov3d[augment]', or set {'it' if len(keys) == 1 else 'them'} to 0 "
+            f"({' '.join(str(error).split())})"
         ) from error
     grey = round(255 * mean)
     steps = []
