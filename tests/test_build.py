@@ -53,6 +53,12 @@ def test_pretrained_weights_come_to_the_last_bit(run: Path, published: Path, kin
         assert torch.equal(logits[0](clips), logits[1](clips))
 
 
+def test_opening_a_checkpoint_of_ours_says_nothing(run: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, logger="vov3d"):
+        vov3d.load_trained(run / "last.safetensors")
+    assert [record.message for record in caplog.records if record.name == "vov3d"] == []
+
+
 @pytest.mark.parametrize("kind", ["ours", "published"])
 def test_other_classes_start_a_fresh_classifier_and_say_so(
     run: Path, published: Path, kind: str, caplog: pytest.LogCaptureFixture

@@ -59,7 +59,7 @@ def load_trained(path: str | Path) -> Trained:
     checkpoint = read_checkpoint(Path(path))
     name = recognise(checkpoint, str(path))
     model = create_model(name, num_classes=_num_classes(checkpoint, str(path)))
-    load_weights(model, checkpoint, str(path))
+    load_weights(model, checkpoint, str(path), is_own=not checkpoint.published)
     labels = checkpoint.description.get("labels")
     if not isinstance(labels, list):
         labels = [class_number(number) for number in range(model.num_classes)]

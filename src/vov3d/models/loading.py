@@ -106,10 +106,16 @@ def num_classes_of(tensors: Mapping[str, Tensor]) -> int:
     return 0
 
 
-def load_weights(model: ClipClassifier, checkpoint: Checkpoint, source: str) -> None:
+def load_weights(model: ClipClassifier, checkpoint: Checkpoint, source: str, *, is_own: bool = False) -> None:
     """Copy a checkpoint into a network, whatever its frames; the log says what was loaded, what was not, and why.
 
     A classifier of another number of classes stays fresh. A network without a classifier takes the features alone.
+
+    Args:
+        model: the network.
+        checkpoint: its weights.
+        source: what to call the checkpoint.
+        is_own: whether the network is the checkpoint's own, of which all is loaded: that need not be told.
 
     Raises:
         CheckpointError: if anything else does not fit.
@@ -120,7 +126,8 @@ def load_weights(model: ClipClassifier, checkpoint: Checkpoint, source: str) -> 
     fresh = [name for name in OURS.classifier_names if name in state and model.num_classes != num_classes]
     loaded = {name: tensor for name, tensor in tensors.items() if name not in fresh}
     model.load_state_dict({**state, **loaded})
-    log.info("%s: loaded %d of the %d tensors of the network", source, len(loaded), len(state))
+    if not is_own:
+        log.info("%s: loaded %d of the %d tensors of the network", source, len(loaded), len(state))
     if fresh:
         given = f"it classifies {num_classes} classes" if num_classes else "it has no classifier"
         log.warning(
