@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import re
+import signal
 import subprocess
 import sys
 from argparse import Namespace
@@ -283,6 +284,25 @@ def test_only_the_first_process_answers(capsys: Capture, probe: Callable[..., No
     assert main(["probe"]) == 0
     found = capsys.readouterr()
     assert (found.out, found.err) == ("", "")
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_an_error_that_the_first_process_tells_is_not_told_again(
+    capsys: Capture, probe: Callable[..., None], monkeypatch: Patch, told: bool
+) -> None:
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setattr("vov3d.meeting.first_ends_with", lambda line: told and line == "it is gone")
+    usual = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        probe(raising(DataError("it is gone")))
+        assert main(["probe"]) == 2
+    finally:
+        for number, handler in usual.items():
+            signal.signal(number, handler)
+    assert capsys.readouterr().err == ("" if told else "vov3d: it is gone\n")
+    probe(raising(KeyboardInterrupt()))
+    assert main(["probe"]) == 130
+    assert capsys.readouterr().err == ""  # the first process gets the signal too
 
 
 @pytest.mark.parametrize(

@@ -71,3 +71,21 @@ def test_who_comes_before_the_first_waits_for_it(store: dist.Store, monkeypatch:
     for other in others:
         other.join()
     assert found == [name] * 2
+
+
+def test_what_the_first_process_says_need_not_be_said_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    server = dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+    monkeypatch.setattr(meeting, "LAST_WORDS_SECONDS", 0.3)
+    monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
+    monkeypatch.setenv("MASTER_PORT", str(server.port))
+    monkeypatch.setenv("RANK", "1")
+    assert not meeting.first_ends_with("no such data")  # there is no torchrun
+    monkeypatch.setenv("TORCHELASTIC_USE_AGENT_STORE", "True")
+    assert not meeting.first_ends_with("no such data")  # the first goes on
+    monkeypatch.setenv("RANK", "0")
+    assert not meeting.first_ends_with("no such data")
+    monkeypatch.setenv("RANK", "1")
+    assert meeting.first_ends_with("no such data")
+    assert not meeting.first_ends_with("device 'cuda:1' is not to be had here")
+    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
+    assert not meeting.first_ends_with("no such data")  # that was another start

@@ -26,8 +26,14 @@ class Terminated(KeyboardInterrupt):
 def end_at_once(number: int, _frame: FrameType | None) -> None:
     """End the process with one line: right only where nothing is half-made."""
     told, code = ENDINGS[signal.Signals(number)]
-    os.write(2, f"vov3d: {told}\n".encode())
+    if is_first_process():
+        os.write(2, f"vov3d: {told}\n".encode())
     os._exit(code)
+
+
+def is_first_process() -> bool:
+    """Whether this is the first of the processes that ``torchrun`` started, or the only one."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def end_at_once_while_loading() -> None:

@@ -8,8 +8,10 @@ its words.
 
 from __future__ import annotations
 
+import os
 import secrets
 import time
+from datetime import timedelta
 from typing import Protocol
 
 import torch.distributed as dist
@@ -18,6 +20,7 @@ from vov3d.errors import TrainingError
 
 PATIENCE_SECONDS = 600.0
 ANSWER_SECONDS, POLL_SECONDS = 1.0, 0.02
+LAST_WORDS_SECONDS = 5.0  # torchrun gives those that are to end 30
 
 
 class Store(Protocol):
@@ -77,6 +80,31 @@ def _follow(store: Store, rank: int) -> str:
             return name
         time.sleep(POLL_SECONDS)  # an answer to the dead is there at once, again and again
     raise TrainingError(f"the first process did not come within {PATIENCE_SECONDS:.0f} s")
+
+
+def first_ends_with(line: str) -> bool:
+    """Whether the first process ends with this line too, and so says it for this one.
+
+    The processes need not have met. Where ``torchrun`` did not start them, or the first goes on, the answer is no.
+    """
+    told = os.environ
+    if told.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
+        return False
+    try:
+        store = dist.TCPStore(  # type: ignore[attr-defined]
+            told["MASTER_ADDR"],
+            int(told["MASTER_PORT"]),
+            is_master=False,
+            timeout=timedelta(seconds=LAST_WORDS_SECONDS),
+            wait_for_workers=False,
+        )
+        key = f"vov3d/last words/{told.get('TORCHELASTIC_RUN_ID')}/{told.get('TORCHELASTIC_RESTART_COUNT')}"
+        if told["RANK"] == "0":
+            store.set(key, line)
+            return False
+        return _read(store, key, LAST_WORDS_SECONDS) == line
+    except (KeyError, RuntimeError, ValueError):  # the store is gone, or never was
+        return False
 
 
 def _read(store: Store, key: str, seconds: float) -> str | None:

@@ -32,7 +32,7 @@ from vov3d.cli.output import to_json
 from vov3d.cli.parser import Parser, UsageError
 from vov3d.cli.verb import Verb
 from vov3d.errors import TerminatedError, Vov3dError, unknown_name
-from vov3d.interrupts import ENDINGS, Terminated, termination_raised
+from vov3d.interrupts import ENDINGS, Terminated, ignore_interrupts, is_first_process, termination_raised
 from vov3d.version import __version__
 
 VERBS = {
@@ -130,7 +130,7 @@ def _run_verb(verb: Verb, words: list[str]) -> int:
         sys.stdout.write(parser.format_help())
         return 0
     args = parser.parse()
-    is_first = os.environ.get("RANK", "0") == "0"  # of the processes that torchrun started
+    is_first = is_first_process()
     level = logging.INFO if is_first and not getattr(args, "quiet", False) else logging.WARNING
     # with --json, whatever is printed on the way, stdout holds one document and nothing else
     away = contextlib.redirect_stdout(sys.stderr) if args.json else contextlib.nullcontext()
@@ -164,7 +164,20 @@ def _reason(error: Exception) -> str:
 
 
 def _fail(reason: str, words: list[str], code: int = 2) -> int:
-    if "--traceback" in words:
-        traceback.print_exc()
-    sys.stderr.write(f"vov3d: {reason}\n")
+    if not _is_told_by_first(reason, code):
+        if "--traceback" in words:
+            traceback.print_exc()
+        sys.stderr.write(f"vov3d: {reason}\n")
     return code
+
+
+def _is_told_by_first(reason: str, code: int) -> bool:
+    """Whether the first of several processes says the same: what all meet is one line, what one meets is its own."""
+    if "RANK" not in os.environ:
+        return False
+    if code != 2:  # signals are sent to all
+        return not is_first_process()
+    from vov3d.meeting import first_ends_with
+
+    ignore_interrupts()  # torchrun sends one to all when any of them ends, and this one is about to
+    return first_ends_with(reason)
