@@ -19,9 +19,10 @@ from vov3d.checkpoint import read_checkpoint
 from vov3d.data.sampler import SeekableSampler
 from vov3d.data.sources import read_index
 from vov3d.distributed import ProcessGroup, process_group, resolve_device
-from vov3d.errors import ArgumentError
+from vov3d.errors import ArgumentError, RunFolderError
 from vov3d.evaluate import evaluate
 from vov3d.models import MODELS
+from vov3d.recipe import load_recipe
 from vov3d.train import Safety, train
 
 FROZEN = {"clip.crop": "48", "clip.short_side": "48,48", "train.epochs": "1", "train.accumulate": "2"}
@@ -33,12 +34,14 @@ EXACT = {"train.precision": "float64", "clip.crop": "48", "clip.short_side": "48
 EXACT |= {"model.dropout": "0", "train.epochs": "2", "train.evaluate_every_epochs": "2", "optim.lr": "0.05"}
 NORMS = {"frozen": "null", "of two processes": "4", "of one process": "2"}
 """Six steps of four clips; what batch norm goes over, and its ``train.norm_clips``."""
+HALVES = {"whole batches": EXACT, "few clips": {**EXACT, "train.batch_size": "16"}}
+"""Settings without ``train.norm_clips``: as two processes begin, it is 2, and 8 of which there are 6."""
 
 TWO = """
 import os, signal, sys
 from pathlib import Path
 import torch
-from tests.test_distributed import EXACT, FROZEN, NORMS, PRECISE, TRAILED
+from tests.test_distributed import EXACT, FROZEN, HALVES, NORMS, PRECISE, TRAILED
 from tests.test_train import interrupting
 from tests.tiny import FrozenNorms, small_network, tiny_recipe
 from vov3d.errors import TrainingError
@@ -78,8 +81,15 @@ try:
     train(tiny_recipe(PRECISE), videos, shared, quiet=True, **here)
 except KeyboardInterrupt:
     pass
-TrainingProgress.advance = advance
 train(tiny_recipe(PRECISE), videos, shared, resume=True, quiet=True, **here)
+
+# begun by both, for one to go on with: first with whole batches, then with a batch of more clips than there are
+for name, settings in HALVES.items():
+    TrainingProgress.advance = interrupting((0, 0))
+    try:
+        train(tiny_recipe(settings), videos, out.parent / name, quiet=True, **here)
+    except KeyboardInterrupt:
+        pass
 """
 
 
@@ -137,7 +147,7 @@ def two(
 
 
 def test_the_first_process_alone_writes(two: Path) -> None:
-    assert {entry.name for entry in two.iterdir() if entry.is_dir()} == {"rank 0", "resumed"}
+    assert {entry.name for entry in two.iterdir() if entry.is_dir()} == {"rank 0", "resumed", *HALVES}
     names = {"frozen", "exact", "trailed", "precise", "diverged", "some", "one"}
     assert {entry.name for entry in (two / "rank 0").iterdir()} == names
     assert len(read_rows(two / "rank 0" / "precise" / "log.csv")) == 2
@@ -212,6 +222,40 @@ def test_an_interrupted_run_of_two_goes_on(two: Path) -> None:
     )
     assert [name for name, tensor in theirs.items() if not torch.equal(ours[name], tensor)] == []
     assert len(read_rows(two / "resumed" / "log.csv")) == 2
+
+
+@pytest.mark.usefixtures("small")
+def test_one_process_goes_on_with_the_batch_norm_of_two(two: Path, videos: Path, tmp_path: Path) -> None:
+    """It ends where one ends that takes its statistics over two clips from the first step on, and not over its four."""
+    out = Path(shutil.copytree(two / "whole batches", tmp_path / "run"))
+    assert load_recipe(out / "recipe.yaml").train.norm_clips == 2
+    ended = {}
+    for name, settings in {"two": {**EXACT, "train.norm_clips": "2"}, "four": EXACT}.items():
+        train(tiny_recipe(settings), videos, tmp_path / name, device="cpu", workers=0, quiet=True)
+        ended[name] = read_checkpoint(tmp_path / name / "last.safetensors").tensors
+    train(tiny_recipe(EXACT), videos, out, device="cpu", workers=0, resume=True, quiet=True)
+    ours = read_checkpoint(out / "last.safetensors").tensors
+    assert max(float((ours[key] - ended["two"][key]).abs().max()) for key in ours) < 1e-9
+    assert max(float((ours[key] - ended["four"][key]).abs().max()) for key in ours) > 1e-3
+
+
+@pytest.mark.usefixtures("small")
+def test_a_batch_norm_that_one_process_cannot_have_is_refused(two: Path, videos: Path, tmp_path: Path) -> None:
+    out = Path(shutil.copytree(two / "few clips", tmp_path / "run"))
+    told = r"^batch norm went over 6 clips so far, and would go over 8 from here on; start as many processes as"
+    with pytest.raises(ArgumentError, match=told):
+        train(tiny_recipe(HALVES["few clips"]), videos, out, device="cpu", workers=0, resume=True, quiet=True)
+    whole = Path(shutil.copytree(two / "whole batches", tmp_path / "whole"))
+    with pytest.raises(RunFolderError, match="begun with another recipe"):
+        train(
+            tiny_recipe({**EXACT, "train.norm_clips": "4"}),
+            videos,
+            whole,
+            device="cpu",
+            workers=0,
+            resume=True,
+            quiet=True,
+        )
 
 
 @pytest.mark.usefixtures("small")

@@ -28,6 +28,7 @@ def state(epoch: int = 2, step: int = 7, **changes: object) -> ResumeState:
         "best": 0.1 + 0.2,
         "recipe": {"optim": {"lr": 5e-5}},
         "data": {"training videos": "abc", "cache": "none"},
+        "norm_clips": 4,
     }
     return ResumeState(**{**values, **changes})  # type: ignore[arg-type]
 
@@ -40,7 +41,7 @@ def test_the_state_of_a_run_comes_back_whole(tmp_path: Path) -> None:
         ours, theirs = getattr(found, kind), getattr(given, kind)
         assert ours.keys() == theirs.keys()
         assert all(torch.equal(ours[name], tensor) for name, tensor in theirs.items())
-    for name in ("position", "loss_scale", "tally", "rows", "quarantine", "best", "recipe", "data"):
+    for name in ("position", "loss_scale", "tally", "rows", "quarantine", "best", "recipe", "data", "norm_clips"):
         assert getattr(found, name) == getattr(given, name), name
 
 

@@ -82,7 +82,7 @@ def test_a_run_folder_holds_these_files(run: Path) -> None:
     assert [file.name for file in RunFolder(run).states.files()] == [
         f"epoch-{epoch:06d}-step-{step:06d}.safetensors" for epoch, step in ((2, 0), (1, 3), (1, 0))
     ]
-    assert load_recipe(run / "recipe.yaml") == tiny_recipe()
+    assert load_recipe(run / "recipe.yaml") == tiny_recipe({"train.norm_clips": "4"})
     environment = json.loads((run / "environment.json").read_text())
     assert {"vov3d", "commit", "python", "torch", "packages", "command", "started", "cores"} <= set(environment)
     assert environment["device"] == "cpu"
@@ -106,7 +106,7 @@ def test_a_checkpoint_says_all_that_is_needed_to_use_it(run: Path, name: str) ->
     assert described["model"] == "vov3d_m"
     assert described["num_classes"] == len(LABELS)
     assert described["labels"] == sorted(LABELS)
-    assert described["recipe"] == to_mapping(tiny_recipe())
+    assert described["recipe"] == to_mapping(tiny_recipe({"train.norm_clips": "4"}))
 
 
 def test_validation_in_the_log_is_that_of_the_checkpoint(run: Path, videos: Path) -> None:
@@ -153,9 +153,41 @@ def test_it_learns_what_is_easy(videos: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("small")
-def test_a_set_smaller_than_the_batch_makes_one_step_of_it(videos: Path, tmp_path: Path) -> None:
-    train_here(videos, tmp_path / "run", {"train.batch_size": "64", "train.epochs": "1"})
+def test_a_set_smaller_than_the_batch_makes_one_step_of_it_and_is_told(
+    videos: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO", logger="vov3d"):
+        train_here(videos, tmp_path / "run", {"train.batch_size": "64", "train.accumulate": "8", "train.epochs": "1"})
     assert [row["step"] for row in log_of(tmp_path / "run")] == ["1"]
+    assert (
+        "batch 12 (all there are, of 64) = 1 processes x 8 parts x up to 2 clips, batch norm over 2 clips"
+        in caplog.text
+    )
+    warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert warnings == [
+        "train.batch_size 64 is more than the 12 clips that there are: each step takes these, with the recipe's "
+        "learning rate 0.025 as it is; --batch-size 12 --scale-lr linear scales it"
+    ]
+
+
+@pytest.mark.usefixtures("small")
+def test_learning_rates_are_not_scaled_to_clips_that_there_are_not(
+    videos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "recipe.yaml"
+    file.write_text(to_yaml(tiny_recipe({"train.epochs": "1"})))
+    words = ["train", str(file), "--data", str(videos), "--device=cpu", "--workers=0", "--scale-lr=linear"]
+    assert main([*words, "--out", str(tmp_path / "wrong"), "--train.batch_size", "5000"]) == 2
+    assert capsys.readouterr().err == (
+        "vov3d: train.batch_size 5000 is more than the 12 clips of 12 training videos, and learning rates are scaled "
+        "to it; give --batch-size 12 or less, or leave --scale-lr out\n"
+    )
+    assert not (tmp_path / "wrong").exists()
+    assert main([*words, "--out", str(tmp_path / "run"), "--batch-size", "12"]) == 0
+    said = capsys.readouterr().err
+    assert "batch 12 = 1 processes x 1 parts x 12 clips, batch norm over 12 clips, learning rate 0.075 at" in said
+    twice = ["--batch-size", "24", "--train.repeats", "2"]
+    assert main([*words, "--out", str(tmp_path / "repeated"), *twice]) == 0
 
 
 def test_accumulated_parts_make_the_gradient_of_the_whole_batch(

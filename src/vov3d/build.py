@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,6 +47,23 @@ def build_model(recipe: Recipe, num_classes: int, *, initial: bool = True) -> Cl
         model.freeze(recipe.train.freeze)
     model.gradient_checkpointing = recipe.train.gradient_checkpointing
     return model
+
+
+def with_norm_clips(recipe: Recipe, group: ProcessGroup, begun: int | None = None) -> Recipe:
+    """Return the recipe with a number for the clips of batch norm, which then belongs to the run.
+
+    Args:
+        recipe: the experiment.
+        group: the processes that train it together.
+        begun: what takes the place of null; by default all clips that a process computes at once.
+
+    Raises:
+        ArgumentError: if the batch cannot be divided among the processes.
+    """
+    at_once = clips_at_once(recipe, group)
+    if recipe.train.norm_clips is not None:
+        return recipe
+    return replace(recipe, train=replace(recipe.train, norm_clips=at_once if begun is None else begun))
 
 
 def build_norms(recipe: Recipe, model: ClipClassifier, group: ProcessGroup) -> ClipClassifier:

@@ -32,6 +32,7 @@ class ClipLoader:
 
     Attributes:
         num_videos: training videos.
+        num_clips: clips of a step, of all processes: ``train.batch_size``, or as many as there are.
         steps_per_epoch: batches of an epoch.
 
     Raises:
@@ -48,6 +49,7 @@ class ClipLoader:
                 f"of each video on {group.world_size} processes; change one of them"
             )
         self.num_videos = len(clips)
+        self.num_clips = min(settings.batch_size, len(clips) * settings.repeats)
         self._device = group.device if group.device.type == "cuda" else None
         self.sampler = build_sampler(
             clips.items,

@@ -79,6 +79,7 @@ class ResumeState(StepMemory):
         best: highest validation accuracy so far; ``None`` before the first.
         recipe: the resolved recipe that the run began with.
         data: fingerprint of what it reads (see `vov3d.data.fingerprint`).
+        norm_clips: clips that batch norm goes over.
     """
 
     position: Position
@@ -88,6 +89,7 @@ class ResumeState(StepMemory):
     best: float | None
     recipe: JSON
     data: Mapping[str, str]
+    norm_clips: int
 
 
 _TENSORS = ("model", "optimizer", "average")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from vov3d.distributed import ProcessGroup, process_group
-from vov3d.errors import TrainingError
+from vov3d.errors import ArgumentError, TrainingError
 from vov3d.inference import default_workers, threads_beside
 from vov3d.loading import lost_worker
 from vov3d.locks import sole_writer
@@ -63,6 +63,7 @@ def train(
     cache: str | Path | None = None,
     resume: Resume = False,
     safety: Safety | None = None,
+    scaled_lr: bool = False,
     quiet: bool = False,
 ) -> TrainResult:
     """Train a network and leave a run folder.
@@ -77,9 +78,12 @@ def train(
         resume: go on where the run in ``out`` stopped; ``"auto"``: or begin, if there is none. The recipe must be the
             one that it began with.
         safety: how the run guards itself.
+        scaled_lr: the learning rates were scaled to ``train.batch_size`` (see `vov3d.recipe.scale_lr`), so that there
+            must be as many clips. Otherwise a step takes all there are.
         quiet: no progress bar.
 
     Raises:
+        ArgumentError: if an argument is out of range, or the batch does not fit the processes or the videos.
         DataError: if the data cannot be read, or too much of it cannot be decoded.
         InUseError: if another process trains in ``out``.
         RecipeError: if the recipe is not valid.
@@ -96,6 +100,8 @@ def train(
         check_start(name, recipe)
     index = read_index(data)
     check_loss(recipe.train.loss, index)
+    if scaled_lr:
+        _check_batch(recipe, len(index.splits["train"]))
     workers = default_workers() if workers is None else workers
     safety = safety or Safety()
     folder = RunFolder(Path(out), safety.keep)
@@ -120,7 +126,8 @@ def train(
         if group.is_main:
             for note in (*index.notes, *training.summary()):
                 log.info("%s", note)
-        group.from_main(lambda: folder.begin(to_yaml(recipe), data=str(data), device=str(group.device)))
+            _warn_of_few(recipe, training.loader.num_clips)
+        group.from_main(lambda: folder.begin(to_yaml(training.recipe), data=str(data), device=str(group.device)))
         started = time.perf_counter()
         training.run()
     return TrainResult(
@@ -133,6 +140,32 @@ def train(
         seconds=time.perf_counter() - started,
         score_name="mAP" if index.multi_label else "top-1",
     )
+
+
+def _check_batch(recipe: Recipe, num_videos: int) -> None:
+    """See to it that learning rates which were scaled to a batch meet one of its size.
+
+    Raises:
+        ArgumentError: if there are fewer clips.
+    """
+    settings, num_clips = recipe.train, num_videos * recipe.train.repeats
+    if settings.batch_size > num_clips:
+        raise ArgumentError(
+            f"train.batch_size {settings.batch_size} is more than the {num_clips} clips of {num_videos} training videos"
+            f", and learning rates are scaled to it; give --batch-size {num_clips} or less, or leave --scale-lr out"
+        )
+
+
+def _warn_of_few(recipe: Recipe, num_clips: int) -> None:
+    if num_clips < recipe.train.batch_size:
+        log.warning(
+            "train.batch_size %d is more than the %d clips that there are: each step takes these, with the recipe's "
+            "learning rate %.4g as it is; --batch-size %d --scale-lr linear scales it",
+            recipe.train.batch_size,
+            num_clips,
+            recipe.optim.lr,
+            num_clips,
+        )
 
 
 @contextmanager

@@ -151,13 +151,26 @@ class TrainStep:
         empty = torch.empty(0, 3, clip.num_frames, clip.crop, clip.crop)
         return self.to_device(batch.clips if len(batch.labels) else empty)
 
-    def batch_text(self) -> str:
-        """Return how a batch is divided, in words."""
-        settings, at_once = self.recipe.train, clips_at_once(self.recipe, self.group)
+    def batch_text(self, num_clips: int) -> str:
+        """Return how a batch is divided, in words.
+
+        Args:
+            num_clips: of a step, where there are no more.
+        """
+        settings = self.recipe.train
+        asked = "" if num_clips == settings.batch_size else f" (all there are, of {settings.batch_size})"
+        parts = self.group.world_size * settings.accumulate
         return (
-            f"batch {settings.batch_size} = {self.group.world_size} processes x {settings.accumulate} parts x "
-            f"{at_once} clips, batch norm over {settings.norm_clips or at_once}"
+            f"batch {num_clips}{asked} = {self.group.world_size} processes x {settings.accumulate} parts x "
+            f"{'up to ' if num_clips % parts else ''}{-(-num_clips // parts)} clips, batch norm over "
+            f"{self.norm_clips(num_clips)} clips"
         )
+
+    def norm_clips(self, num_clips: int) -> int:
+        """Return over how many clips batch norm goes: ``train.norm_clips``, or fewer where a step has fewer clips."""
+        settings, share = self.recipe.train, clips_at_once(self.recipe, self.group)
+        wanted, at_once = settings.norm_clips or share, -(-num_clips // (self.group.world_size * settings.accumulate))
+        return min(wanted, at_once * max(1, wanted // share))
 
     def _accumulate(self, batch: Batch, num_clips: int, seed: tuple[int, ...]) -> Tensor:
         """Compute the gradient of a batch part by part; return loss, right answers and clips of this process."""

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from vov3d.build import build_cache, build_clips, build_model, build_views, head_window
+from vov3d.build import build_cache, build_clips, build_model, build_views, head_window, with_norm_clips
 from vov3d.checkpoint import as_json, write_checkpoint
 from vov3d.data.fingerprint import check_unchanged, fingerprint
 from vov3d.distributed import ProcessGroup
@@ -79,11 +79,13 @@ class Training:
         resume: bool,
         quiet: bool,
     ) -> None:
-        self.recipe, self.index, self.folder, self.group = recipe, index, folder, group
+        self.index, self.folder, self.group = index, folder, group
         self.workers, self.safety = workers, safety
+        state = self._newest_state() if resume else None
+        recipe = self.recipe = self._settled(recipe, state)
         small_copies = build_cache(recipe, cache, index)
         self.loader = ClipLoader(build_clips(recipe, index, cache=small_copies), recipe, group, workers)
-        model = build_model(recipe, len(index.labels), initial=not resume).to(group.device)
+        model = build_model(recipe, len(index.labels), initial=state is None).to(group.device)
         self.step = TrainStep(recipe, model, group, self.loader.steps_per_epoch)
         self.views = (
             build_views(recipe, index, "val", num_clips=1, num_crops=1, cache=small_copies)
@@ -101,8 +103,8 @@ class Training:
         self.best: float | None = None
         self.asked_to_stop: Callable[[], int] = lambda: 0
         self.fingerprint = fingerprint(index, small_copies)
-        if resume:
-            self._restore()
+        if state is not None:
+            self._restore(state)
         self.saved_at = time.monotonic()
 
     def summary(self) -> list[str]:
@@ -112,7 +114,8 @@ class Training:
         return [
             *summary(self.recipe),
             f"{self.loader.num_videos} videos, {self.loader.steps_per_epoch} steps an epoch, "
-            f"{self.step.batch_text()}, learning rate {self.step.rate(0, 0):.4g} at the first step",
+            f"{self.step.batch_text(self.loader.num_clips)}, "
+            f"learning rate {self.step.rate(0, 0):.4g} at the first step",
         ]
 
     def run(self) -> None:
@@ -278,24 +281,47 @@ class Training:
             best=self.best,
             recipe=as_json(to_mapping(self.recipe)),
             data=self.fingerprint,
+            norm_clips=self.step.norm_clips(self.loader.num_clips),
         )
         self.group.from_main(lambda: self.folder.states.save(state))
 
-    def _restore(self) -> None:
-        """Go back to where the run in the folder stands.
+    def _newest_state(self) -> ResumeState:
+        """Read where the run in the folder stands; the first process says which state that is."""
+        return self.folder.states.read(self.group.from_main(self.folder.states.newest))
+
+    def _settled(self, recipe: Recipe, state: ResumeState | None) -> Recipe:
+        """Return the recipe with the clips of batch norm as they are in this run from its beginning.
 
         Raises:
-            RunFolderError: if it was begun with another recipe or other data.
+            RunFolderError: if the run was begun with another recipe.
         """
-        from vov3d.recipe import to_mapping
+        from vov3d.recipe import recipe_from_mapping, to_mapping
 
-        newest = self.group.from_main(self.folder.states.newest)
-        state = self.folder.states.read(newest)
-        if state.recipe != as_json(to_mapping(self.recipe)):
+        if state is None:
+            return with_norm_clips(recipe, self.group)
+        assert isinstance(state.recipe, dict)
+        begun = recipe_from_mapping(state.recipe)
+        settled = with_norm_clips(recipe, self.group, begun.train.norm_clips)
+        if state.recipe != as_json(to_mapping(settled)):
             raise RunFolderError(
                 f"the run in {str(self.folder.path)!r} was begun with another recipe; resume it with its recipe.yaml"
             )
+        return settled
+
+    def _restore(self, state: ResumeState) -> None:
+        """Go back to where a run stood.
+
+        Raises:
+            ArgumentError: if batch norm went over another number of clips, as where the videos make no whole batch.
+            RunFolderError: if it was begun with other data.
+        """
         check_unchanged(state.data, self.fingerprint, self.index, self.folder.path)
+        norm_clips = self.step.norm_clips(self.loader.num_clips)
+        if norm_clips != state.norm_clips:
+            raise ArgumentError(
+                f"batch norm went over {state.norm_clips} clips so far, and would go over {norm_clips} from here on; "
+                "start as many processes as the run began with"
+            )
         self.step.restore(state)
         self.position, self.rows, self.best = state.position, list(state.rows), state.best
         self.quarantine.restore(state.quarantine)

@@ -114,6 +114,7 @@ def run(args: Namespace) -> Answer:
         cache=args.cache,
         resume="auto" if args.resume == "auto" else args.resume is not None,
         safety=Safety(keep=args.keep, save_minutes=args.save_minutes, max_broken=args.max_broken),
+        scaled_lr=args.scale_lr is not None,
         quiet=args.quiet,
     )
     return Answer(result, _text(result))

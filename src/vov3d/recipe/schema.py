@@ -181,7 +181,7 @@ class TrainSettings:
         int | None,
         Ge(1),
         "clips that batch norm takes its statistics over, however many processes there are: parts of what a process "
-        "holds, or processes together; null: all that a process computes at once",
+        "holds, or processes together; null: all that a process computes at once as the run begins, and so to its end",
         "released config: 8, fine-tuning 32, Kinetics 16",
     ] = None
     repeats: Annotated[
