@@ -59,7 +59,7 @@ def reading_table() -> str:
         [
             *(row["kind"], row["pattern"], f"{row['ours_ms']:.0f}", f"{row['clips_per_second_core']:.1f}"),
             *(f"{row[key]:.0f}" for key in ("whole_file_ms", "jpeg_frames_ms", "decoder_alone_ms")),
-            f"{row['beside_decoder_share']:.0%}",
+            f"{max(row['beside_decoder_share'], 0):.0%}",
             f"{row['views_to_float_ms']:.0f}" if "views_to_float_ms" in row else "",
         ]
         for row in _decoding()["readers"]

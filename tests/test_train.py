@@ -514,7 +514,7 @@ def test_there_must_be_something_to_resume(videos: Path, tmp_path: Path) -> None
 @pytest.mark.usefixtures("small")
 def test_a_run_goes_on_with_its_own_recipe_and_data_alone(whole: Path, spoilt: Path, own_videos: Path) -> None:
     before = {file.name: file.read_bytes() for file in whole.rglob("*") if file.is_file()}
-    with pytest.raises(RunFolderError, match="begun with another recipe"):
+    with pytest.raises(RunFolderError, match=r"begun with another recipe: optim.lr \S+, now 0.02. Leave out what"):
         train_here(spoilt, whole, {**LONGER, "optim.lr": "0.02"}, resume=True)
     dark, moving = own_videos / "train" / "dark", own_videos / "train" / "moving"
     (dark / "0.mp4").rename(moving / "4.mp4")

@@ -295,7 +295,7 @@ class Training:
         Raises:
             RunFolderError: if the run was begun with another recipe.
         """
-        from vov3d.recipe import recipe_from_mapping, to_mapping
+        from vov3d.recipe import differences, recipe_from_mapping, to_mapping
 
         if state is None:
             return with_norm_clips(recipe, self.group)
@@ -303,8 +303,10 @@ class Training:
         begun = recipe_from_mapping(state.recipe)
         settled = with_norm_clips(recipe, self.group, begun.train.norm_clips)
         if state.recipe != as_json(to_mapping(settled)):
+            found = "; ".join(differences(begun, settled)) or "what it reports"
             raise RunFolderError(
-                f"the run in {str(self.folder.path)!r} was begun with another recipe; resume it with its recipe.yaml"
+                f"the run in {str(self.folder.path)!r} was begun with another recipe: {found}. Leave out what changes "
+                "it, or give the run's recipe.yaml"
             )
         return settled
 

@@ -54,7 +54,10 @@ def machine(device: str, threads: int | None, memory_gib: float | None) -> Machi
     if (threads is not None and threads < 1) or (memory_gib is not None and memory_gib <= 0):
         raise ArgumentError(f"threads {threads}, memory {memory_gib} GiB: both must be above 0")
     try:
-        torch.empty(0, device=device)
+        if torch.empty(0, device=device).is_meta:
+            raise ArgumentError(
+                "device 'meta' computes nothing, so nothing can be measured on it; rounds 0 only counts"
+            )
     except (RuntimeError, AssertionError) as error:
         raise ArgumentError(f"device {device!r} cannot be used here: {str(error).splitlines()[0]}") from error
     return Machine(device, threads or torch.get_num_threads(), memory_gib)

@@ -23,8 +23,8 @@ PRINTED = (
     "Accuracies are top-1/top-5 in percent, parameters in millions, GFLOPs of one view (the `clip`) x views of a "
     "video, all as the `source` prints them: T3 to T7 are the paper's Tables 3 to 7, lit. is what the note names, "
     "here is a test made here; the numbers are those of the notes. In brackets is what is counted here, where "
-    "it differs. The printed GFLOPs mix crops of 224 and 256 pixels, as the column `clip` shows. `start` is what the "
-    "weights were trained on before: IN is ImageNet, K400 Kinetics-400."
+    "it is more than 1% off. The printed GFLOPs mix crops of 224 and 256 pixels, as the column `clip` shows. `start` "
+    "is what the weights were trained on before: IN is ImageNet, K400 Kinetics-400."
 )
 LEGEND = (
     Point("VoV3D", 1, 0, "blue"),

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
+from annotated_types import Ge, Le
 from pydantic import TypeAdapter, ValidationError
 
 from vov3d.checkpoint import read_checkpoint
@@ -23,8 +25,8 @@ class _Metrics:
     split: str
     num_videos: int
     num_classes: int
-    top1: float
-    top5: float
+    top1: Annotated[float, Ge(0), Le(1)]
+    top5: Annotated[float, Ge(0), Le(1)]
     num_clips: int
     num_crops: int
     crop: int

@@ -116,12 +116,6 @@ def short_name(system: str) -> str:
     return system.replace(" 3D ResNet-", " R").replace("ResNet-", "R")
 
 
-def agree(printed: float, counted: float) -> bool:
-    """Whether a count is what is printed: within 1% or one of the last digit, since papers round and cut off."""
-    last_digit = 10.0 ** -len(f"{printed:g}".partition(".")[2])
-    return abs(counted - printed) < max(last_digit, 0.01 * printed)
-
-
 def _accuracy(found: Accuracy | None) -> str:
     if found is None:
         return "-"
@@ -129,10 +123,11 @@ def _accuracy(found: Accuracy | None) -> str:
 
 
 def _both(printed: float | None, counted: float | None) -> str:
-    """What is printed, and in brackets what is counted where that is something else."""
+    """What is printed, and in brackets what is counted where that is more than 1% off."""
     if printed is None:
         return "-" if counted is None else f"({counted:.1f})"
-    return f"{printed:g}" if counted is None or agree(printed, counted) else f"{printed:g} ({counted:.1f})"
+    is_near = counted is None or abs(counted - printed) <= 0.01 * printed
+    return f"{printed:g}" if is_near else f"{printed:g} ({counted:.1f})"
 
 
 def _short(gmacs: float | None) -> str:

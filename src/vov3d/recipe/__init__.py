@@ -9,6 +9,7 @@ from vov3d.recipe.checks import recipe_from_mapping, to_mapping
 from vov3d.recipe.keys import KeyHelp, recipe_keys, recipe_sections, value_text
 from vov3d.recipe.library import (
     check_start,
+    differences,
     list_recipes,
     load_recipe,
     override,
@@ -40,6 +41,7 @@ __all__ = [
     "TestSettings",
     "TrainSettings",
     "check_start",
+    "differences",
     "list_recipes",
     "load_recipe",
     "override",

@@ -136,12 +136,23 @@ def summary(recipe: Recipe) -> list[str]:
     return [
         f"{section}: "
         + ", ".join(
-            f"{key.name.partition('.')[2]} {value_text(getattr(getattr(recipe, section), key.name.partition('.')[2]))}"
+            f"{key.name.partition('.')[2]} {_value_as_text(recipe, key.name)}"
             for key in recipe_keys()
             if key.name.startswith(f"{section}.")
         )
         for section in recipe_sections()
     ]
+
+
+def differences(recipe: Recipe, other: Recipe) -> list[str]:
+    """The keys whose values differ, each with both: ``train.epochs 30, now 60``."""
+    values = {key.name: (_value_as_text(recipe, key.name), _value_as_text(other, key.name)) for key in recipe_keys()}
+    return [f"{name} {one}, now {two}" for name, (one, two) in values.items() if one != two]
+
+
+def _value_as_text(recipe: Recipe, name: str) -> str:
+    section, _, key = name.partition(".")
+    return value_text(getattr(getattr(recipe, section), key))
 
 
 def scale_lr(recipe: Recipe, published: Recipe) -> Recipe:
