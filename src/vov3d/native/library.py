@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from ctypes import POINTER, c_float, c_int, c_void_p
+from ctypes import POINTER, c_double, c_float, c_int, c_void_p
 from pathlib import Path
 
 from vov3d.errors import ArgumentError
@@ -30,7 +30,7 @@ _SIGNATURES = {
     "vov3d_stem": (c_int, [c_void_p, c_int, *[_FLOATS] * 3]),
     "vov3d_unit": (c_int, [c_void_p, *[c_int] * 5, *[_FLOATS] * 4, c_int, *[_FLOATS] * 6, c_int]),
     "vov3d_pointwise": (c_int, [c_void_p, c_int, _INTS, c_int, c_int, _FLOATS, _FLOATS, *[c_int] * 3]),
-    "vov3d_run": (c_int, [c_void_p, _FLOATS, *[c_int] * 4, _FLOATS, c_int]),
+    "vov3d_run": (c_int, [c_void_p, _FLOATS, *[c_int] * 4, _FLOATS, c_int, POINTER(c_double)]),
 }
 
 

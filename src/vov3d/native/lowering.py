@@ -44,14 +44,20 @@ class Lowering:
     Args:
         library: the kernel.
         network: the kernel's network that steps are added to.
+
+    Attributes:
+        steps: the names of the steps, those of the modules that they compute.
     """
 
     def __init__(self, library: ctypes.CDLL, network: int) -> None:
         self.library = library
         self.network = network
+        self.steps: list[str] = []
+        self._names: dict[nn.Module, str] = {}
 
     def add_network(self, model: VoV3D | X3D) -> None:
         """Add all of a network up to what its head pools."""
+        self._names = {module: name for name, module in model.named_modules()}
         current = self._stem(cast(Stem, model.stem))
         for block in model.blocks():
             assert isinstance(block, Residual)
@@ -78,6 +84,7 @@ class Lowering:
         return self._conv_norm(tosa.aggregate, maps, shortcut=shortcut, rectified=True)
 
     def _stem(self, stem: Stem) -> int:
+        self.steps.append(self._names[stem])
         scale, bias = _affine(stem.norm)
         temporal = stem.temporal.weight.flatten(1) * scale[:, None]
         spatial = stem.spatial.weight.flatten(1)
@@ -85,6 +92,7 @@ class Lowering:
         return int(self.library.vov3d_stem(self.network, len(bias), *map(_pointer, keep)))
 
     def _bottleneck(self, unit: Bottleneck, current: int, shortcut: int) -> int:
+        self.steps.append(self._names[unit])
         scale, bias = _affine(unit.norm)
         kernel, stride = _taps(unit.operator, scale)
         separable = not isinstance(unit.operator, DepthwiseConv3d)
@@ -118,6 +126,7 @@ class Lowering:
         rectified: bool = False,
         last: bool = False,
     ) -> int:
+        self.steps.append(self._names[layer])
         weight, bias = _folded(layer)
         numbers = (c_int * len(maps))(*maps)
         return int(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from ctypes import POINTER, c_float, cast
+from ctypes import POINTER, Array, c_double, c_float, cast
 from typing import Literal
 
 import torch
@@ -37,11 +37,13 @@ class NativeNetwork:
         self._library = load_library()
         self._network: int = self._library.vov3d_new(BITS[precision])
         weakref.finalize(self, self._library.vov3d_delete, self._network)
-        Lowering(self._library, self._network).add_network(model)
+        lowering = Lowering(self._library, self._network)
+        lowering.add_network(model)
         assert isinstance(model.head, ClipHead)
         self._channels = model.head.expand.conv.out_channels
         self._head = model.head
         self.num_threads = num_threads
+        self.steps = tuple(lowering.steps)
 
     def __call__(self, clips: Tensor) -> Tensor:
         """Return the logits."""
@@ -68,12 +70,22 @@ class NativeNetwork:
         Raises:
             ArgumentError: these are no clips, or memory does not suffice.
         """
+        return self._run(clips, None)
+
+    def profile(self, clips: Tensor) -> dict[str, float]:
+        """Return the milliseconds of each step of one run, by the name of the module that it computes."""
+        seconds = (c_double * len(self.steps))()
+        self._run(clips, seconds)
+        return {name: 1000 * value for name, value in zip(self.steps, seconds, strict=True)}
+
+    def _run(self, clips: Tensor, seconds: Array[c_double] | None) -> Tensor:
         check_clips(clips)
         clips = clips.detach().to("cpu", torch.float32).contiguous()
         num_clips, _, frames, rows, columns = clips.shape
         features = torch.empty(num_clips, frames, -(-rows // 32), -(-columns // 32), self._channels)
         failed = self._library.vov3d_run(
-            *(self._network, _pointer(clips), num_clips, frames, rows, columns, _pointer(features), self.num_threads)
+            *(self._network, _pointer(clips), num_clips, frames, rows, columns, _pointer(features), self.num_threads),
+            seconds,
         )
         if failed:
             raise ArgumentError(f"no memory for a clip of {frames}x{rows}x{columns} on {self.num_threads} threads")

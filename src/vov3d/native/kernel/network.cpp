@@ -1,5 +1,6 @@
 // The network: steps in a row, feature maps that share memory, and the functions that Python calls.
 #include <atomic>
+#include <chrono>
 #include <memory>
 #include <mutex>
 #include <stdexcept>
@@ -21,7 +22,8 @@ class AnyNetwork {
   virtual int pointwise(std::vector<int> inputs, int outputs, int stride, const float* matrix, const float* bias,
                         int shortcut, bool rectified, bool last) = 0;
 
-  void run(const float* clips, int num_clips, Shape clip, float* features, int threads);
+  // seconds: how long each step took the first thread is added to it, if it is not null.
+  void run(const float* clips, int num_clips, Shape clip, float* features, int threads, double* seconds);
 
  protected:
   int add(std::unique_ptr<Step> step, std::vector<int> inputs, int shortcut, Tensor made) {
@@ -90,7 +92,8 @@ AnyNetwork::Memory& AnyNetwork::memory(int thread) {
 }
 
 // As long as every thread can have a clip of its own, it has; the rest are walked by all threads together.
-void AnyNetwork::run(const float* clips, int num_clips, Shape clip, float* features, int threads) {
+void AnyNetwork::run(const float* clips, int num_clips, Shape clip, float* features, int threads,
+                     double* seconds) {
   const std::lock_guard<std::mutex> alone(running_);
   plan(clip, threads);
   const long pixels = 3 * clip.pixels();
@@ -104,7 +107,12 @@ void AnyNetwork::run(const float* clips, int num_clips, Shape clip, float* featu
     const Memory& memory = memories_[where];
     const Walk walk{team, clip, clips + n * pixels, features + n * cells, memory.maps, memory.own,
                     scratch_[thread].data()};
-    for (const auto& step : steps_) step->run(walk);
+    for (const auto& step : steps_) {
+      const auto begun = std::chrono::steady_clock::now();
+      step->run(walk);
+      if (seconds && thread == 0)
+        seconds[step->index] += std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count();
+    }
   };
   auto work = [&](int thread) {
     Team one(1);
@@ -194,9 +202,10 @@ int vov3d_pointwise(void* network, int num_inputs, const int* inputs, int output
 
 // 0, or 1 if there is not enough memory or a thread cannot be made.
 int vov3d_run(void* network, const float* clips, int num_clips, int frames, int rows, int columns, float* features,
-              int threads) {
+              int threads, double* seconds) {
   try {
-    static_cast<vov3d::AnyNetwork*>(network)->run(clips, num_clips, {frames, rows, columns}, features, threads);
+    static_cast<vov3d::AnyNetwork*>(network)->run(clips, num_clips, {frames, rows, columns}, features, threads,
+                                                  seconds);
     return 0;
   } catch (const std::exception&) {
     return 1;
