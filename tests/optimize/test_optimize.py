@@ -17,12 +17,22 @@ from vov3d.models import ClipClassifier
 from vov3d.optimize import BACKENDS, Optimized, Precision, choosing
 from vov3d.optimize.backend import Backend, Compiled, Job, Trunk
 
-FAST = {
-    "vov3d": ("torch", "openvino", "onnxruntime"),
-    "x3d": ("openvino",),
-    "tsm": ("torch",),
-    "slowfast": ("openvino",),
-}
+CASES = [
+    ("vov3d", "torch", "fp32"),
+    ("vov3d", "torch", "bf16"),
+    ("vov3d", "openvino", "fp32"),
+    ("vov3d", "openvino", "bf16"),
+    ("vov3d", "openvino", "int8"),
+    ("vov3d", "onnxruntime", "fp32"),
+    ("vov3d", "native", "fp32"),
+    ("vov3d", "native", "bf16"),
+    ("x3d", "torch", "bf16"),
+    ("x3d", "native", "fp32"),
+    ("tsm", "torch", "fp32"),
+    ("tsm", "openvino", "fp32"),
+    ("slowfast", "torch", "fp32"),
+    ("slowfast", "openvino", "bf16"),
+]
 
 
 @pytest.fixture
@@ -35,32 +45,26 @@ def optimized(model: ClipClassifier, precision: Precision, backend: str, example
     return vov3d.optimize(model, example, precision, backend, calibration=calibration, num_threads=1)
 
 
-@pytest.mark.parametrize("name", FAST)
-@pytest.mark.parametrize("precision", ["fp32", "bf16", "int8"])
-def test_every_back_end_keeps_the_contract(name: str, precision: Precision) -> None:
-    model, example = network(name), clips()
+@pytest.mark.parametrize(("name", "backend", "precision"), CASES)
+def test_every_back_end_keeps_the_contract(name: str, backend: str, precision: Precision) -> None:
+    model, example = network(name), clips(2)
+    if (reason := BACKENDS[backend].refuses(model, precision)) is not None:
+        pytest.skip(reason)
     tolerance = {"fp32": 1e-4, "bf16": 0.03, "int8": 0.1}[precision]
+    fast = optimized(model, precision, backend, example)
+    assert (fast.backend, fast.precision, fast.num_threads) == (backend, precision, 1)
+    assert 0 <= fast.max_error <= tolerance
+    assert fast.cosine > 0.98
     with torch.no_grad():
         expected, positions = model(clips(3)), model.position_logits(clips(3), (3, 1, 1))
     scale = float(expected.abs().max())
-    done = 0
-    for backend in FAST[name]:
-        if BACKENDS[backend].refuses(model, precision) is not None or (name != "vov3d" and precision == "int8"):
-            continue
-        fast = optimized(model, precision, backend, example)
-        assert (fast.backend, fast.precision, fast.num_threads) == (backend, precision, 1)
-        assert fast.max_error <= tolerance
-        assert fast.cosine > 0.98
-        for number in (1, 3):
-            logits = fast(clips(3)[:number])
-            assert logits.dtype == torch.float32
-            assert not logits.requires_grad
-            assert float((logits - expected[:number]).abs().max()) <= tolerance * scale
-        found = fast.position_logits(clips(3), (3, 1, 1))
-        assert found.shape == positions.shape
-        assert float((found - positions).abs().max()) <= 2 * tolerance * scale
-        done += 1
-    assert done >= 1 or precision == "int8"
+    for number in (1, 3):
+        logits = fast(clips(3)[:number])
+        assert (logits.dtype, logits.requires_grad) == (torch.float32, False)
+        assert float((logits - expected[:number]).abs().max()) <= tolerance * scale
+    found = fast.position_logits(clips(3), (3, 1, 1))
+    assert found.shape == positions.shape
+    assert float((found - positions).abs().max()) <= 3 * tolerance * scale  # a position averages less noise away
 
 
 @pytest.mark.slow
@@ -151,14 +155,15 @@ def test_what_a_back_end_cannot_do_it_says(
 
 def test_a_package_that_is_missing_is_named(model: ClipClassifier, monkeypatch: pytest.MonkeyPatch) -> None:
     found = importlib.util.find_spec
-    absent = ("openvino", "onnxruntime", "vov3d.native")
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name in absent else found(name))
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "openvino" else found(name))
+    monkeypatch.setattr("vov3d.native.unavailable", lambda _precision: "no compiler")
     with pytest.raises(OptimizeError, match=r"openvino is not installed; pip install 'vov3d\[fast\]'"):
         vov3d.optimize(model, clips(), backend="openvino")
     fast = vov3d.optimize(model, clips())
     assert fast.backend == "torch"
+    assert fast.passed_over["native"] == "no compiler"
     assert list(fast.passed_over) == ["native", "openvino"]
-    with pytest.raises(OptimizeError, match="no back end computes this VoV3D in int8 here: native: .*; openvino: "):
+    with pytest.raises(OptimizeError, match=r"no back end computes this VoV3D in int8 here: native: .*; openvino: "):
         vov3d.optimize(model, clips(), "int8", calibration=clips())
 
 

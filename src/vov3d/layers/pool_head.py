@@ -63,11 +63,11 @@ class Head(nn.Module):
         """
         return self.classify_positions(self.before_pool(features), window)
 
-    def classify_positions(self, pooled: Tensor, window: tuple[int, int, int]) -> Tensor:
-        """Return what `position_logits` does, of what `before_pool` gave."""
-        fitted = [min(size, cells) for size, cells in zip(window, pooled.shape[2:], strict=True)]
-        hidden = self.after_pool(F.avg_pool3d(pooled, fitted, stride=1))
-        hidden = hidden.flatten(2).transpose(1, 2)  # [N,P,num_features]
+    def classify_positions(self, features: Tensor, window: tuple[int, int, int]) -> Tensor:
+        """Do what `position_logits` does from `before_pool`'s output on."""
+        fitted = [min(size, cells) for size, cells in zip(window, features.shape[2:], strict=True)]
+        pooled = F.avg_pool3d(features, fitted, stride=1)
+        hidden = self.after_pool(pooled).flatten(2).transpose(1, 2)  # [N,P,num_features]
         logits: Tensor = self.classifier(self.dropout(hidden))
         return logits
 

@@ -154,9 +154,9 @@ class PairHead(PoolHead):
     def before_pool(self, features: Tensor) -> Tensor:  # noqa: D102
         return F.avg_pool3d(features, (min(2, features.shape[2]), 1, 1), stride=1)
 
-    def classify_positions(self, pooled: Tensor, window: Triple) -> Tensor:  # noqa: D102
+    def classify_positions(self, features: Tensor, window: Triple) -> Tensor:  # noqa: D102
         frames, rows, columns = window
-        return super().classify_positions(pooled, (max(frames - 1, 1), rows, columns))
+        return super().classify_positions(features, (max(frames - 1, 1), rows, columns))
 
 
 class I3D(ClipClassifier):

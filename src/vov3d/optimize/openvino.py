@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import io
 import logging
 import threading
 import warnings
@@ -76,7 +78,7 @@ def converted(job: Job) -> Model:
 def quantised(graph: Model, job: Job) -> Model:
     """Return the graph in int8, ranges taken from the calibration clips."""
     assert job.calibration is not None
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):  # it draws progress bars
         warnings.simplefilter("ignore")
         import nncf
 
