@@ -68,10 +68,10 @@ class Trunk(nn.Module):
         return self.network.head.before_pool(self.network.forward_features(clips))
 
 
-def missing(*packages: str) -> str | None:
-    """Say which packages are not installed, and how to install them."""
+def missing(*packages: str, extra: str = "fast") -> str | None:
+    """Say which packages are not installed, and which extra of ours brings them."""
     absent = [package for package in packages if importlib.util.find_spec(package) is None]
     if not absent:
         return None
     verb = "is" if len(absent) == 1 else "are"
-    return f"{' and '.join(absent)} {verb} not installed; pip install 'vov3d[fast]'"
+    return f"{' and '.join(absent)} {verb} not installed; pip install 'vov3d[{extra}]'"

@@ -26,7 +26,7 @@ SIZES_KEPT = 4
 
 def refuses(_model: ClipClassifier, precision: Precision) -> str | None:
     """Say what is not installed."""
-    return missing("openvino", *(["nncf"] if precision == "int8" else []))
+    return missing("openvino", "nncf", extra="int8") if precision == "int8" else missing("openvino")
 
 
 def compile_trunk(job: Job) -> Compiled:
