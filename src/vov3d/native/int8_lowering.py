@@ -12,12 +12,11 @@ from torch import Tensor, nn
 from vov3d.layers import Bottleneck, ConvNorm, Residual, SqueezeExcitation, Stem
 from vov3d.models import TOSA, X3D, VoV3D
 from vov3d.native.lowering import NO_SHORTCUT, Lowering, affine, floats, folded, pointer, taps
-from vov3d.native.quantisation import BYTE, Levels, Seen, levels_of, step_of, swish_table
+from vov3d.native.quantisation import BYTE, Levels, Seen, levels_of, step_of, steps_of, swish_table
 
 BYTES, WORDS, FLOATS = range(3)
 WORD = 32767  # the largest level of a shortcut
 GATED = 4095  # of a value before its gate: of 16 bits, so that its product with a gate keeps some
-HEADROOM = 1.5  # a gated value may be so much larger than on the calibration clips
 PIXELS = (-2.0, 2.45)  # bounds of clips in the usual normalisation, (0 - 0.45) / 0.225 and (1 - 0.45) / 0.225
 
 
@@ -76,7 +75,7 @@ class Int8Lowering(Lowering):
         self._name(unit)
         given, made = self._maps[current], self._map(self._sums[unit])
         wide = self.seen[unit.relu]
-        wide_steps = wide.largest.double().clamp_min(1e-6) / BYTE
+        wide_steps = steps_of(wide)
         weight, bias = (part.double() for part in folded(unit.expand))
         expand = levels_of(weight * given.step, given.mean / given.step)
         expanding = _affine(expand, bias, wide_steps)
@@ -88,7 +87,7 @@ class Int8Lowering(Lowering):
         hidden, gates = 0, list[Tensor | None]([None] * 5)
         mixing = _affine(depthwise, bias + table.zero * table.step, torch.tensor(table.step))
         if isinstance(unit.gate, SqueezeExcitation):
-            words = self.seen[unit.norm].largest.double().clamp_min(1e-6) * HEADROOM / GATED
+            words = steps_of(self.seen[unit.norm], GATED)
             mixing = _affine(depthwise, bias, words)
             gates = [*_gates(unit.gate, words, table.step)]
             hidden = unit.gate.fc1.out_channels
@@ -130,7 +129,7 @@ class Int8Lowering(Lowering):
             values = FLOATS
         else:
             values = WORDS
-            made = Map(float(self.seen[layer].largest.max()) * HEADROOM / WORD, torch.zeros(()))
+            made = Map(step_of(self.seen[layer], WORD), torch.zeros(()))
         multiplying = _affine(matrix, bias, torch.tensor(made.step))
         number = self.library.vov3d_int8_pointwise(
             *(self.network, len(maps), (c_int * len(maps))(*maps), len(bias), stride),

@@ -1,9 +1,9 @@
 """From real numbers to bytes: the ranges that activations take on calibration clips, and weights in 8 bits.
 
-A value is a level times a step. Steps of weights are one for each output channel, chosen by the largest weight: to clip
-weights costs more than it gains. Steps of feature maps are one for a map, and clip where that lessens the mean squared
-error. What rounding weights takes from the mean of an output, given the mean of the inputs, is added to its bias; this
-halves the error of the logits (Nagel et al., arXiv 1906.04721, Section 4.2).
+A value is a level times a step. Weights have a step for each output channel, the wide map between a unit's products one
+for each channel, other maps one. Ranges end at the largest value: to clip the rarest costs more than it gains, and what
+comes later may be larger than what a few clips show. What rounding weights takes from the mean of an output, given the
+mean of the inputs, is added to its bias (Nagel et al., arXiv 1906.04721, Section 4.2).
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ from vov3d.layers import Bottleneck, ConvNorm, Residual
 from vov3d.models import ClipClassifier
 
 BYTE = 255
+HEADROOM = 1.2  # later values may be so much larger than on calibration clips; measured, docs/notebook.md
 SWISH_MINIMUM = -0.2785
 SAMPLES = 1024  # positions of a batch, of each channel
-KEPT = [step / 20 for step in range(6, 21)]  # of the largest value: where a range may end
+KEPT = [step / 20 for step in range(6, 21)]  # of the largest argument of Swish: where its table may end
 
 
 @dataclass
@@ -124,14 +125,14 @@ def levels_of(weight: Tensor, mean: Tensor) -> Levels:
     return Levels(levels.to(torch.int8), steps, lost)
 
 
-def step_of(seen: Seen) -> float:
-    """Return the step of a map of values >= 0 that has the least mean squared error on the samples."""
-    samples = torch.cat(seen.samples)
-    largest = max(float(seen.largest.max()), 1e-6)
-    steps = [largest * kept / BYTE for kept in KEPT]
-    return min(
-        steps, key=lambda step: float(((samples / step).round().clamp(0, BYTE) * step - samples).square().mean())
-    )
+def steps_of(seen: Seen, levels: int = BYTE) -> Tensor:
+    """Return the step of each channel, in float64, if `levels` is the largest level."""
+    return (seen.largest.double() * HEADROOM).clamp_min(1e-6) / levels
+
+
+def step_of(seen: Seen, levels: int = BYTE) -> float:
+    """Return the step of all channels."""
+    return float(steps_of(seen, levels).max())
 
 
 @dataclass(frozen=True)
