@@ -28,7 +28,7 @@ from vov3d.layers.roi_align import roi_align
 from vov3d.layers.squeeze_excitation import SqueezeExcitation, squeezed_channels
 from vov3d.layers.stem import Stem
 from vov3d.layers.stochastic_depth import StochasticDepth, depth_probabilities
-from vov3d.layers.stream import ClipMean, MeanSoFar, Memory, OverlapAdd, Stream
+from vov3d.layers.stream import ClipMean, MeanSoFar, Memory, OverlapAdd, Past, Stream
 from vov3d.layers.temporal_shift import TemporalShift
 
 __all__ = [
@@ -56,6 +56,7 @@ __all__ = [
     "Operator",
     "OverTime",
     "OverlapAdd",
+    "Past",
     "PoolHead",
     "PositionalEncoding",
     "R2Plus1D",

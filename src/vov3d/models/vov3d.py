@@ -29,6 +29,7 @@ from vov3d.layers import (
     Gate,
     Operator,
     Residual,
+    SqueezeExcitation,
     Stem,
     depth_probabilities,
     over_time,
@@ -48,8 +49,8 @@ class TOSA(nn.Module):
         out_channels: channels of each module's output and of the whole.
         num_units: modules in a row (n).
         operator: the 3D operator of every module.
-        gate: the squeeze-and-excitation of every second module.
         stride: spatial stride of the first module, in pixels.
+        gate: the squeeze-and-excitation of every second module.
 
     Source: Section 3.1, Figure 2; the published n is 5.
     """
@@ -62,8 +63,8 @@ class TOSA(nn.Module):
         *,
         num_units: int,
         operator: Operator,
-        gate: Gate,
         stride: int,
+        gate: Gate = SqueezeExcitation,
     ) -> None:
         super().__init__()
         self.keeps_input = stride == 1
@@ -141,8 +142,8 @@ class VoV3D(ClipClassifier):
                     mid_channels // 2,
                     num_units=num_units,
                     operator=layers.operator,
-                    gate=layers.gate,
                     stride=stride,
+                    gate=layers.gate,
                 )
                 shortcut = projection_shortcut(channels, mid_channels // 2, stride)
                 stage.append(Residual(tosa, shortcut, stochastic_depth=next(left_out)))
