@@ -83,6 +83,7 @@ class CausalDepthwiseConv3d(DepthwiseConv3d):
         self, channels: int, stride: int = 1, *, kernel_size: tuple[int, int] = (3, 3), pad: Pad = pad_evenly
     ) -> None:
         super().__init__(channels, stride, kernel_size=kernel_size, pad=pad)
+        self.present = kernel_size[0] - 1
         self.overlap_add = OverlapAdd(kernel_size[0] - 1)
 
     def forward(self, clips: Tensor) -> Tensor:  # noqa: D102
@@ -109,9 +110,9 @@ class CausalDenseConv3d(DenseConv3d):
     def forward(self, clips: Tensor) -> Tensor:  # noqa: D102
         if self.overlap_add.past is not None:
             summed: Tensor = self.overlap_add(self.taps(clips))
-            return summed
+            return summed if self.bias is None else summed + self.bias.view(-1, 1, 1, 1)
         seen = F.pad(clips, (0, 0, 0, 0, self.kernel_size[0] - 1, 0))
-        convolved: Tensor = F.conv3d(seen, self.weight, None, self.stride, (0, *self.padding[1:]))
+        convolved: Tensor = F.conv3d(seen, self.weight, self.bias, self.stride, (0, *self.padding[1:]))
         return convolved
 
     def taps(self, clips: Tensor) -> list[Tensor]:
