@@ -10,13 +10,13 @@ import torch
 from harness import peak_mib, resident_mib
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
-from vov3d.optimize import BACKENDS, PRECISIONS, Precision
-from vov3d.optimize.choosing import NEVER_CHOSEN
 
 import vov3d
 from vov3d.compare.workers import Ready
 from vov3d.layers import DepthwiseConv3d, SpatialConv3d, TemporalConv3d
 from vov3d.models import VoV3D, create_model
+from vov3d.optimize import BACKENDS, PRECISIONS, Precision
+from vov3d.optimize.choosing import NEVER_CHOSEN
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,7 @@ def optimised(
     chosen: dict[str, float | str | None] = {}
 
     def fast(model: nn.Module, shown: Tensor) -> nn.Module:
-        calibration = Clips(*shown.shape[2:4], batch=4).drawn() if precision == "int8" else None
+        calibration = Clips(*shown.shape[2:4], batch=2).drawn() if precision == "int8" else None
         found = vov3d.optimize(model, shown, precision, backend, calibration=calibration)
         chosen["backend"] = found.backend
         return found
@@ -159,7 +159,7 @@ def optimised(
 
 def ways(name: str) -> list[tuple[str, Precision]]:
     """Back ends and precisions that are here and take a network, but those that compile for minutes."""
-    model = create_model(name)
+    model = create_model(name).eval()
     return [
         (backend.name, precision)
         for backend in BACKENDS.values()

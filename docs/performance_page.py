@@ -6,8 +6,8 @@ import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 
-from performance_texts import FIELD, GROWTH, HEAD, INFERENCE, PEERS, ROOFLINE, TRAINING
 from performance_results import NAMES, PRECISIONS, Results, Row, ms, newest, number, shown, table, threads_of, times
+from performance_texts import FIELD, GROWTH, HEAD, INFERENCE, PEERS, ROOFLINE, TRAINING
 
 from vov3d.plots import Panel, Point, Series, cost_chart, group_chart, line_chart
 
@@ -149,7 +149,6 @@ def _engine(row: Row) -> list[str]:
     ]
 
 
-
 def field(found: Found) -> Section:
     """The table of truth."""
     results = found["field"]
@@ -184,7 +183,6 @@ def _role(name: str) -> str:
     return "blue" if name.startswith("vov3d") else "orange" if name.startswith("x3d") else "ink"
 
 
-
 def peers(found: Found) -> Section:
     """Other packages' networks."""
     results = found["peers"]
@@ -200,7 +198,6 @@ def peers(found: Found) -> Section:
     names = ("package", "network", "clip", "GMACs>", "eager, ms>", "best fp32, ms>", "best bf16, ms>")
     text = PEERS.format(threads=threads_of(results.rows[0]), table=table((*names, "best fp32, VoV3D-M = 1>"), rows))
     return text, {}
-
 
 
 def training(found: Found) -> Section:
@@ -258,15 +255,12 @@ def _ms_of_a_clip(row: Row) -> float:
     return number(row, "ms") / number(row, "batch")
 
 
-
 def roofline(found: Found) -> Section:
     """Peaks, floors, and how far each path is from its floor."""
-    rows, counts = found["peaks"], sorted({row["threads"] for row in found["peaks"].rows})
+    measured, counts = found["peaks"], sorted({row["threads"] for row in found["peaks"].rows})
     reached = {
-        (threads, kind): max(
-            number(row, "giga_per_second") for row in found["peaks"].where(threads=threads, precision=kind)
-        )
-        for threads in counts
+        (one, kind): max(number(row, "giga_per_second") for row in measured.where(threads=one, precision=kind))
+        for one in counts
         for kind in (*PRECISIONS, "copy")
     }
     peaks = [

@@ -12,7 +12,8 @@ import pytest
 import roofline
 import torch
 import training_step
-from harness import Variant, in_shares, interleave, read_results, write_results
+from harness import Variant, in_shares, interleave, write_results
+from performance_results import read_results
 
 from vov3d.compare.workers import Ready
 from vov3d.errors import ArgumentError
