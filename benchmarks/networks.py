@@ -39,10 +39,10 @@ class Clips:
         return torch.randn(self.batch, 3, self.frames, self.crop, self.crop, generator=generator)
 
 
-def network(name: str) -> nn.Module:
+def network(name: str, *, causal: bool | None = None) -> nn.Module:
     """A network in which every part counts: norms have weights and saw clips, and logits are of the order of 1."""
     torch.manual_seed(0)
-    model = create_model(name, num_classes=400)
+    model = create_model(name, num_classes=400, causal=causal)
     norms = [module for module in model.modules() if isinstance(module, _BatchNorm)]
     momenta = [norm.momentum for norm in norms]
     for norm in norms:

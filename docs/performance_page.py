@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 
 from performance_results import NAMES, PRECISIONS, Results, Row, ms, newest, number, shown, table, threads_of, times
-from performance_texts import FIELD, GROWTH, HEAD, INFERENCE, PEERS, ROOFLINE, TRAINING
+from performance_texts import FIELD, FROM_FILE, GROWTH, HEAD, INFERENCE, PEERS, ROOFLINE, STREAMING, TRAINING
 
 from vov3d.plots import Panel, Point, Series, cost_chart, group_chart, line_chart
 
@@ -40,6 +40,17 @@ def _head(found: Found) -> str:
 
 
 # ---- goals -----------------------------------------------------------------------------------------------------------
+
+
+def _from_file_goals(found: Found) -> list[list[str]]:
+    rows = [row for row in found["from-file"].rows if row["views"] != "1" and row["way"].startswith("predict")]
+    title = "from file to answer, 30 views: times as fast as a loop over views"
+    return [_goal(title, 4.0, [number(row, "speedup") for row in rows])]
+
+
+def _streaming_goals(found: Found) -> list[list[str]]:
+    values = [number(row, "speedup") for row in found["streaming"].where(way="frame")]
+    return [_goal("a frame of a stream, times as fast as a clip of 16", 12.0, values)]
 
 
 def _goals(found: Found) -> str:
@@ -102,6 +113,8 @@ GOALS: dict[str, Callable[[Found], list[list[str]]]] = {
     "inference": _inference_goals,
     "field": _field_goals,
     "training-step": _training_goals,
+    "from-file": _from_file_goals,
+    "streaming": _streaming_goals,
 }
 
 
@@ -307,6 +320,29 @@ def _floors(found: Found, model: str, crop: str, threads: str) -> list[Row]:
     return found["floors"].where(model=model, crop=crop, threads=threads)
 
 
+def from_file(found: Found) -> Section:
+    """Loops over views, and what vov3d does."""
+    rows = []
+    for row in found["from-file"].rows:
+        seconds = shown(number(row, "ms") / 1e3 / number(row, "videos"), "{:.2f}")
+        decoding = _share(number(row, "decoding_share"))
+        bound = {"model": "the network"}.get(row.get("bounded_by", ""), row.get("bounded_by", "")) or "-"
+        rows.append([row["views"], row["way"], row["threads"], seconds, times(number(row, "speedup")), bound, decoding])
+    names = ("views>", "way", "threads>", "s a video>", "times as fast>", "bounded by", "decoding, of all time>")
+    return FROM_FILE.format(table=table(names, rows)), {}
+
+
+def streaming(found: Found) -> Section:
+    """A frame beside a clip."""
+    rows = []
+    for one in found["streaming"].inputs():
+        clip, frame = one.way("clip"), one.way("frame")
+        taken = [ms(number(row, "ms")) for row in (clip, frame)]
+        rows.append([*one.name, one.threads, *taken, times(number(frame, "speedup"))])
+    names = ("network", "clip", "threads>", "clip, ms>", "new frame, ms>", "times as fast>")
+    return STREAMING.format(table=table(names, rows)), {}
+
+
 def nothing(_found: Found) -> Section:
     """Shown together with the section before."""
     return "", {}
@@ -319,6 +355,8 @@ SECTIONS: dict[str, Callable[[Found], Section]] = {
     "growth": growth,
     "peaks": roofline,
     "floors": nothing,
+    "from-file": from_file,
+    "streaming": streaming,
     "training-step": training,
 }
 """Name of the results -> what shows them."""

@@ -87,3 +87,20 @@ floor is: 100% could not be faster on this machine without doing something else.
 ![The floor of a clip beside the fastest path](performance-roofline.svg)
 
 {floors}"""
+
+FROM_FILE = """\
+## From file to answer
+
+Videos as Kinetics has them (10 s of 340x256), VoV3D-M in float32 without an engine, 16 frames of 256 pixels a view. The
+loops open, decode, resize and forward each view in turn; `predict` decodes each frame once, ahead of the network, and
+computes eight views at a time.
+
+{table}"""
+
+STREAMING = """\
+## A camera
+
+The causal form of a network follows a camera frame by frame: `create_model("vov3d_m", causal=True).stream()`. One new
+frame beside the clip of 16 frames that a sliding window would compute for it, both in eager float32.
+
+{table}"""
