@@ -6,7 +6,20 @@ import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 
-from performance_results import NAMES, PRECISIONS, Results, Row, ms, newest, number, shown, table, threads_of, times
+from performance_results import (
+    NAMES,
+    PRECISIONS,
+    Cell,
+    Results,
+    Row,
+    ms,
+    newest,
+    number,
+    shown,
+    table,
+    threads_of,
+    times,
+)
 from performance_texts import FIELD, FROM_FILE, GROWTH, HEAD, INFERENCE, PEERS, ROOFLINE, STREAMING, TRAINING
 
 from vov3d.plots import Panel, Point, Series, cost_chart, group_chart, line_chart
@@ -279,45 +292,34 @@ def roofline(found: Found) -> Section:
     peaks = [
         [one, *(f"{reached[one, kind]:,.0f}" for kind in PRECISIONS), f"{reached[one, 'copy']:.1f}"] for one in counts
     ]
-    floors, groups = [], {}
+    floors, groups = [], []
     for one in found["inference"].inputs():
-        known = {row["precision"]: row for row in _floors(found, one.model, one.crop, one.threads)}
+        known = {row["precision"]: row for row in found["floors"].rows if _is_of(row, one)}
         if one.batch != "1" or not known:
             continue
-        shares = []
+        cells, shares = [], []
         for precision in PRECISIONS:
-            row, floor = one.best(precision), number(known.get(precision), "floor_ms")
-            shares.append(floor / number(row, "ms"))
-            traffic = shown(number(known.get(precision), "megabytes"), "{:,.0f}")
-            taken = [ms(floor), ms(number(row, "ms")), _share(shares[-1])]
-            floors.append([*one.name, one.threads, precision, traffic, *taken])
-        floors[-3].append(_share(number(known["fp32"], "floor_ms") / number(one.way("plain"), "ms")))
-        for row in floors[-2:]:
-            row.append("")
+            floor, taken = number(known.get(precision), "floor_ms"), number(one.best(precision), "ms")
+            shares.append(floor / taken)
+            cells.append(f"{ms(floor)} of {ms(taken)}, {_share(shares[-1])}")
+        plain = number(known["fp32"], "floor_ms") / number(one.way("plain"), "ms")
+        traffic = shown(number(known["fp32"], "megabytes"), "{:,.0f}")
+        floors.append([*one.name, one.threads, traffic, _share(plain), *cells])
         if one.threads == counts[0]:
-            groups[f"{one.name[0]}, {one.crop} pixels"] = shares
+            groups.append((f"{one.name[0]}, {one.crop} pixels", shares))
     names = ("threads>", "fp32, GFLOP/s>", "bf16, GFLOP/s>", "int8, GOP/s>", "copy, GB/s read and written>")
-    floor_names = (
-        "network",
-        "clip",
-        "threads>",
-        "precision",
-        "MB moved>",
-        "floor, ms>",
-        "fastest, ms>",
-        "floor/fastest>",
-    )
-    text = ROOFLINE.format(peaks=table(names, peaks), floors=table((*floor_names, "floor/plain>"), floors))
+    floor_names = ("network", "clip", "threads>", "MB in fp32>", "floor/plain>", *(f"{one}, ms>" for one in PRECISIONS))
+    text = ROOFLINE.format(peaks=table(names, peaks), floors=table(floor_names, floors))
     title = f"The floor of a clip as a share of the time of the fastest path, {threads_of({'threads': counts[0]})}"
-    return text, {"roofline": group_chart(title, PRECISIONS, list(groups.items()))}
+    return text, {"roofline": group_chart(title, PRECISIONS, groups)}
 
 
 def _share(value: float) -> str:
     return shown(100 * value, "{:.0f}%")
 
 
-def _floors(found: Found, model: str, crop: str, threads: str) -> list[Row]:
-    return found["floors"].where(model=model, crop=crop, threads=threads)
+def _is_of(row: Row, cell: Cell) -> bool:
+    return (row["model"], row["crop"], row["threads"]) == (cell.model, cell.crop, cell.threads)
 
 
 def from_file(found: Found) -> Section:

@@ -89,7 +89,7 @@ def shown(value: float, form: str) -> str:
 
 def times(value: float) -> str:
     """How many times, in a table."""
-    return shown(value, "{:.1f}" if value < 99.95 else "{:.0f}")
+    return shown(value, "{:.2f}" if value < 0.995 else "{:.1f}" if value < 99.95 else "{:.0f}")
 
 
 def ms(value: float) -> str:

@@ -81,8 +81,8 @@ The fastest dense products and copies of memory that were seen, by any of torch'
 {peaks}
 The floor of a clip is counted from that: each fused layer takes as long as its arithmetic or its memory traffic does,
 whichever is longer. It reads its input and weights and writes its output once; what squeeze-and-excitation gates
-passes through memory once more (`benchmarks/roofline.py`). In percent, how much of the time of the fastest path the
-floor is: 100% could not be faster on this machine without doing something else.
+passes through memory once more (`benchmarks/roofline.py`). The table has the floor, the time of the fastest path, and
+the former as a share of the latter: at 100% nothing could be faster here without computing something else.
 
 ![The floor of a clip beside the fastest path](performance-roofline.svg)
 
