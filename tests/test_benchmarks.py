@@ -26,6 +26,12 @@ from vov3d.errors import ArgumentError
 from vov3d.models import create_model, list_models
 from vov3d.models.counting import count_gmacs
 
+OTHERS = [
+    ("pytorchvideo", "x3d_m", networks.Clips()),
+    ("pytorchvideo", "slowfast_r50_8x8", networks.Clips(32)),
+    ("torchvision", "r2plus1d_18", networks.Clips(16, 112)),
+]
+
 
 def sleeper(seconds: float, fails_after: int = 1000) -> Ready:
     calls = iter(range(fails_after))
@@ -164,7 +170,7 @@ def test_what_grows_starts_from_one_base() -> None:
     assert points[-1] == (growth.BASE, 2)
 
 
-@pytest.mark.parametrize(("package", "name", "clips"), [("pytorchvideo", "x3d_m", networks.Clips())], ids=str)
+@pytest.mark.parametrize(("package", "name", "clips"), OTHERS, ids=str)
 def test_other_packages_networks_are_those_of_the_catalogue(package: str, name: str, clips: networks.Clips) -> None:
     pytest.importorskip(package)
     other_packages.import_torchvision()
