@@ -84,7 +84,7 @@ struct Pointwise : Step {
 template <class P>
 struct Stem : Step {
   using Element = typename P::Element;
-  static constexpr int FRAMES = 5, ROWS = 8;
+  static constexpr int FRAMES = 5, ROWS = 4;
   Panels<Float32> spatial;
   Buffer<float> temporal;  // [panel][5][16]
   Tensor to;

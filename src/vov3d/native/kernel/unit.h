@@ -23,7 +23,7 @@ struct Gate {
 template <class P>
 struct Unit : Step {
   using Element = typename P::Element;
-  static constexpr long CACHE_BYTES = 600 << 10;
+  static constexpr long CACHE_BYTES = 500 << 10;
   static constexpr int SMALL_MAP = 400;  // pixels of a frame that is not cut into rows
 
   Panels<P> expand, project;
