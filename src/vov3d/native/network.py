@@ -90,7 +90,7 @@ class NativeNetwork:
         return self._run(clips, None)
 
     def profile(self, clips: Tensor) -> dict[str, float]:
-        """Return the milliseconds of each step of one run, by the name of the module that it computes."""
+        """Return the CPU milliseconds of each step on one thread, by the name of the module that it computes."""
         seconds = (c_double * len(self.steps))()
         self._run(clips, seconds)
         return {name: 1000 * value for name, value in zip(self.steps, seconds, strict=True)}

@@ -22,8 +22,8 @@ class Network : public FloatNetwork {
  public:
   int stem(int channels, const float* spatial, const float* temporal, const float* bias) override {
     const Tensor to{channels, 1};
-    Panels<Float32> panels(spatial, bias, channels, std::vector<int>(9, 3));
-    return add(std::make_unique<Stem<P>>(std::move(panels), temporal, to), {}, -1, to);
+    Panels<Float32> panels(spatial, nullptr, channels, std::vector<int>(9, 3));
+    return add(std::make_unique<Stem<P>>(std::move(panels), temporal, bias, to), {}, -1, to);
   }
 
   int unit(int input, int channels, int outputs, int stride, bool separable, const float* expand,
