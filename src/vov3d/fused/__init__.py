@@ -10,25 +10,30 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 from types import MethodType
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
-
+from vov3d.fused.replay import Gradient, Replayed
 from vov3d.layers import Residual
-from vov3d.models import ClipClassifier
 
-__all__ = ["fuse", "unavailable"]
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from vov3d.models import ClipClassifier
+
+__all__ = ["Gradient", "Replayed", "fuse", "unavailable"]
 
 
 def unavailable(device: torch.device) -> str | None:
     """Return why the kernels do not run on a device, in words; ``None`` if they do."""
     if find_spec("triton") is None:
         return "triton is not installed"
+    import torch
     import triton
 
-    if device.type != "cuda" and not triton.knobs.runtime.interpret:
-        return f"they run on CUDA GPUs, not on {device.type}"
-    if device.type == "cuda" and torch.cuda.get_device_capability(device) < (8, 0):
+    if device.type != "cuda":
+        return None if triton.knobs.runtime.interpret else f"they run on CUDA GPUs, not on {device.type}"
+    if torch.cuda.get_device_capability(device) < (8, 0):
         return f"{torch.cuda.get_device_name(device)} is older than they need (compute capability 8.0)"
     return None
 
@@ -45,10 +50,10 @@ def fuse(model: ClipClassifier) -> int:
     """
     from vov3d.fused.units import fits
 
-    outermost = [block for block in model.blocks() if fits(block)]
-    for block in outermost:
+    blocks = [block for block in model.blocks() if fits(block)]
+    for block in blocks:
         block.forward = MethodType(_forward, block)
-    return len(outermost)
+    return len(blocks)
 
 
 def _forward(block: Residual, clips: Tensor) -> Tensor:

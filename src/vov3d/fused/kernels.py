@@ -8,7 +8,7 @@
 Activations are rows ``[N, S, C]`` in channels-last memory, S positions (frames, rows, columns) of each clip. Norm,
 squeeze-and-excitation, Swish, ReLU and stochastic depth together are one scale and shift for each clip and channel,
 followed by an activation: ``ACT`` 0 none, 1 ReLU, 2 Swish. Every kernel also leaves the sums over positions that the
-next norm, or the gradient of this one, needs; each program writes its own, so that results do not depend on their order.
+next norm, or the gradient of this one, needs; each program writes its own, so results do not depend on their order.
 
 The gradient of a convolution's output arrives as ``g + alpha + beta * out``: g from its reader, the rest, for each clip
 and channel, from the norm over it.
