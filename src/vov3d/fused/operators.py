@@ -103,7 +103,7 @@ def residual(
 
     Shape: ``[N, S, C] -> [N, S, C], [N, S, C]``
     """
-    return _Residual.apply(y, affine.scale, affine.shift, shortcut, _Place(out))  # type: ignore[no-untyped-call,no-any-return]
+    return _Residual.apply(y, affine.scale, affine.shift, shortcut, _Place(torch.empty_like(y) if out is None else out))  # type: ignore[no-untyped-call,no-any-return]
 
 
 def write(x: Tensor, out: Tensor) -> Tensor:
@@ -124,16 +124,21 @@ def joined(parts: Sequence[Tensor], buffer: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class _Place:
-    """A tensor that autograd is not to see."""
+    """Memory to write to, of which autograd is to know neither that it is written nor that it is part of a buffer."""
 
-    tensor: Tensor | None
+    tensor: Tensor
+
+    def memory(self) -> Tensor:
+        """Return a tensor over the same memory that is no view."""
+        own = self.tensor
+        alone = torch.empty(0, dtype=own.dtype, device=own.device)
+        return alone.set_(own.untyped_storage(), own.storage_offset(), own.shape, own.stride())
 
 
 class _Write(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, place: _Place) -> Tensor:
-        assert place.tensor is not None
-        return place.tensor.copy_(x)
+        return place.memory().copy_(x)
 
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None]:
@@ -143,9 +148,8 @@ class _Write(torch.autograd.Function):
 class _Joined(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, place: _Place, *parts: Tensor) -> Tensor:
-        assert place.tensor is not None
         ctx.widths = [part.shape[2] for part in parts]
-        return place.tensor
+        return place.memory()
 
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
@@ -213,9 +217,7 @@ class _Residual(torch.autograd.Function):
     def forward(
         ctx: Any, y: Tensor, scale: Tensor, shift: Tensor, shortcut: Tensor | None, place: _Place
     ) -> tuple[Tensor, Tensor | None]:
-        out = launches.residual(
-            y, scale, shift, shortcut, torch.empty_like(y) if place.tensor is None else place.tensor
-        )
+        out = launches.residual(y, scale, shift, shortcut, place.memory())
         ctx.save_for_backward(y, scale, out)
         ctx.has_shortcut = shortcut is not None
         ctx.set_materialize_grads(False)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -18,14 +17,16 @@ Gradient = Callable[[Tensor, Tensor, float], tuple[Tensor, Tensor]]
 TOLERANCE = 0.1  # of a gradient's norm: rounding in bfloat16, and sums in another order
 
 
-class Recorder(Protocol):
-    """Runs a function once, recorded, and returns what runs it again on the same memory."""
+Work = Callable[[], tuple[Tensor, ...]]
+Recorder = Callable[[Work], tuple[tuple[Tensor, ...], Callable[[], None]]]
+"""Returns what some work gives, and what does it again on the same memory."""
 
-    def __call__(self, work: Callable[[], None]) -> Callable[[], None]: ...  # noqa: D102
 
+def record_cuda_graph(work: Work) -> tuple[tuple[Tensor, ...], Callable[[], None]]:
+    """Record some work's kernels as a CUDA graph, which gives nothing before it is replayed.
 
-def record_cuda_graph(work: Callable[[], None]) -> Callable[[], None]:
-    """Record a function's kernels as a CUDA graph; nothing in it may wait for the GPU."""
+    The work may not wait for the GPU.
+    """
     stream = torch.cuda.Stream()
     stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):
@@ -33,8 +34,8 @@ def record_cuda_graph(work: Callable[[], None]) -> Callable[[], None]:
     torch.cuda.current_stream().wait_stream(stream)
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
-        work()
-    return graph.replay
+        answers = work()
+    return answers, graph.replay
 
 
 @dataclass
@@ -109,15 +110,16 @@ class Replayed:
         return answer
 
     def _make(self, clips: Tensor, targets: Tensor, share: float) -> _Recording:
-        kept: list[tuple[Tensor, Tensor]] = []
-        inputs = (clips.clone(memory_format=torch.preserve_format), targets.clone())
+        clips, targets = clips.clone(), targets.clone()
 
-        def work() -> None:
+        def work() -> tuple[Tensor, ...]:
             self._model.zero_grad(set_to_none=True)
-            kept[:] = [self._gradient(*inputs, share)]
+            answer = self._gradient(clips, targets, share)
+            return *answer, *self._gradients().values()
 
-        replay = self._record(work)
-        return _Recording(*inputs, share, *kept[0], self._gradients(), replay)
+        (loss, logits, *gradients), replay = self._record(work)
+        named = dict(zip(self._gradients(), gradients, strict=True))
+        return _Recording(clips, targets, share, loss, logits, named, replay)
 
     def _gradients(self) -> dict[str, Tensor]:
         named = self._model.named_parameters()
