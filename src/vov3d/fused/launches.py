@@ -132,7 +132,7 @@ def depthwise(before: Before, walk: Walk) -> tuple[Tensor, Tensor]:
     from vov3d.fused.kernels import depthwise_forward
 
     clips, _, channels = before.y.shape
-    block = _block(DEPTHWISE, columns=channels)
+    block = depthwise_block(channels)
     frames, _, _, rows, columns = walk.lengths
     tiles = -(-rows * columns // block["ROWS"])
     out = before.y.new_empty(clips, frames * rows * columns, channels)
@@ -150,7 +150,7 @@ def depthwise_input(before: Before, walk: Walk, after: After) -> tuple[Tensor, P
     from vov3d.fused.kernels import depthwise_input_gradient
 
     clips, _, channels = before.y.shape
-    block = _block(DEPTHWISE, columns=channels)
+    block = depthwise_block(channels)
     tiles = -(-walk.size.rows * walk.size.columns // block["ROWS"])
     gradient = torch.empty_like(before.y, memory_format=torch.contiguous_format)
     sums = _sums(before.y, tiles, channels)
@@ -243,6 +243,11 @@ def _summed(sums: Tensor | None) -> Pair:
         return None, None
     first, second = sums.sum(1).unbind(1)
     return first, second
+
+
+def depthwise_block(channels: int) -> dict[str, int]:
+    """Return the shape of a tile of the depthwise kernels: smaller where rows of channels are not aligned."""
+    return _block({**DEPTHWISE, "rows": DEPTHWISE["rows"] // (1 if channels % 8 == 0 else 2)}, columns=channels)
 
 
 def _block(most: dict[str, int], **counts: int) -> dict[str, int]:
