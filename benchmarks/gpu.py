@@ -37,7 +37,7 @@ from vov3d.fused import Gradient, Replayed, fuse
 from vov3d.fused.operators import Activation, Affine, Size, depthwise
 from vov3d.fused.trial import refusal
 from vov3d.fused.units import residual_block
-from vov3d.layers import Bottleneck, D2Plus1D, DepthwiseConv3d, Residual, projection_shortcut
+from vov3d.layers import Bottleneck, D2Plus1D, DepthwiseConv3d, Residual, SqueezeExcitation, projection_shortcut
 from vov3d.models import ClipClassifier, VoV3D, create_model
 from vov3d.models.vov3d import TOSA
 
@@ -117,9 +117,9 @@ def blocks() -> Iterator[tuple[str, Residual, tuple[int, ...]]]:
     yield "T-OSA, one frame", Residual(copy.deepcopy(tosa), identity), (3, 12, 1, 5, 5)
     strided = TOSA(12, 20, 10, num_units=2, operator=D2Plus1D, stride=2)
     yield "T-OSA, stride 2", Residual(strided, projection_shortcut(12, 10, 2)), (2, 12, 3, 9, 7)
-    unit = Bottleneck(12, 27, 12, operator=DepthwiseConv3d, stride=1, squeeze_excitation=True)
+    unit = Bottleneck(12, 27, 12, operator=DepthwiseConv3d, stride=1, gate=SqueezeExcitation)
     yield "X3D's block", Residual(unit, identity), (2, 12, 4, 7, 5)
-    unit = Bottleneck(12, 27, 14, operator=DepthwiseConv3d, stride=2, squeeze_excitation=False)
+    unit = Bottleneck(12, 27, 14, operator=DepthwiseConv3d, stride=2, gate=None)
     yield "X3D's block, stride 2", Residual(unit, projection_shortcut(12, 14, 2)), (2, 12, 2, 6, 7)
 
 

@@ -22,6 +22,7 @@ from vov3d.layers import (
     D2Plus1D,
     DepthwiseConv3d,
     Residual,
+    SqueezeExcitation,
     projection_shortcut,
 )
 from vov3d.models import create_model
@@ -66,7 +67,7 @@ def tosa(*, stride: int) -> Residual:
 
 
 def x3d_block(*, stride: int) -> Residual:
-    unit = Bottleneck(6, 8, 6, operator=DepthwiseConv3d, stride=stride, squeeze_excitation=stride == 1)
+    unit = Bottleneck(6, 8, 6, operator=DepthwiseConv3d, stride=stride, gate=SqueezeExcitation if stride == 1 else None)
     return Residual(unit, projection_shortcut(6, 6, stride))
 
 
@@ -118,6 +119,8 @@ def test_only_blocks_that_the_kernels_know_are_fused() -> None:
     assert fuse(create_model("x3d_s", num_classes=2)) == 26
     assert fuse(create_model("vov3d_s", num_classes=2, operator=Conv3x3x3)) == 0
     assert fuse(create_model("tsn_r50", num_classes=2)) == 0
+    assert fuse(create_model("vov3d_s", num_classes=2, causal=True)) == 0
+    assert fuse(create_model("x3d_s", num_classes=2, causal=True)) == 0
 
 
 def test_a_fused_network_keeps_its_names_and_takes_no_clips() -> None:

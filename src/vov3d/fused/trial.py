@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from vov3d.fused import unavailable
 from vov3d.fused.replay import distance
 from vov3d.fused.units import fits, residual_block
-from vov3d.layers import Bottleneck, Operator, Residual, projection_shortcut
+from vov3d.layers import Bottleneck, Operator, Residual, SqueezeExcitation, projection_shortcut
 from vov3d.models import ClipClassifier
 from vov3d.models.vov3d import TOSA
 
@@ -51,7 +51,7 @@ def refusal(model: ClipClassifier, device: torch.device, dtype: torch.dtype) -> 
 def _blocks(operator: Operator) -> Sequence[Residual]:
     """Return a T-OSA block that keeps its input, and one of X3D's that strides."""
     aggregation = TOSA(16, 24, 16, num_units=2, operator=operator, stride=1)
-    bottleneck = Bottleneck(16, 24, 20, operator=operator, stride=2, squeeze_excitation=True)
+    bottleneck = Bottleneck(16, 24, 20, operator=operator, stride=2, gate=SqueezeExcitation)
     return Residual(aggregation, nn.Identity()), Residual(bottleneck, projection_shortcut(16, 20, 2))
 
 

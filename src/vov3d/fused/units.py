@@ -23,8 +23,10 @@ from vov3d.layers import (
     D2Plus1D,
     DepthwiseConv3d,
     Residual,
+    SpatialConv3d,
     SqueezeExcitation,
     StochasticDepth,
+    TemporalConv3d,
 )
 from vov3d.models.vov3d import TOSA
 
@@ -47,8 +49,14 @@ def fits(module: nn.Module) -> bool:
         return False
     norms = [norm for norm in module.modules() if isinstance(norm, nn.modules.batchnorm._BatchNorm)]
     units = [unit for unit in module.modules() if isinstance(unit, Bottleneck)]
-    known = all(type(norm) is BatchNorm for norm in norms) and all(_kernels(unit.operator) for unit in units)
+    known = all(type(norm) is BatchNorm for norm in norms) and all(_knows(unit) for unit in units)
     return known and isinstance(module.branch, TOSA | Bottleneck)
+
+
+def _knows(unit: Bottleneck) -> bool:
+    convolutions = {SpatialConv3d, TemporalConv3d, DepthwiseConv3d}  # of other kinds are those that look only backwards
+    operator = all(type(part) in convolutions for part in unit.operator.modules() if isinstance(part, nn.Conv3d))
+    return operator and bool(_kernels(unit.operator)) and type(unit.gate) in {nn.Identity, SqueezeExcitation}
 
 
 def residual_block(module: Residual, clips: Tensor) -> Tensor:
