@@ -1,26 +1,19 @@
-"""Time and memory of many networks, each in a process of its own, in rounds that take turns.
-
-What else a machine does changes from minute to minute. So every network runs one clip in each round, and medians are
-taken over rounds. A process of its own makes the peak of its memory measurable, and its death no one else's.
-"""
+"""Time and memory of many networks, each in a process of its own: one clip in each round, medians over rounds."""
 
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
-import signal
+import functools
 import sys
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
 from pathlib import Path
 
 import torch
 
 from vov3d.compare.costs import Clip, Measurement
+from vov3d.compare.workers import MeasuringError, Ready, Worker
 from vov3d.errors import ArgumentError
-from vov3d.interrupts import ignore_interrupts
 from vov3d.models import VoV3D, create_model
 
 KEPT_MIB = 2500
@@ -89,9 +82,12 @@ def measure(
                     on_progress(turn * len(clips) + place, rounds * len(clips))
                 if clip in failures:
                     continue
+                build = functools.partial(_network, clip, machine)
                 try:
-                    worker = kept[clip] if clip in kept else all_workers.enter_context(Worker.started(clip, machine))
-                    peaks.setdefault(clip, worker.peak_mib)
+                    worker = kept.get(clip) or all_workers.enter_context(Worker.started(build, machine.threads))
+                    peak_mib = worker.facts["peak_mib"]
+                    assert not isinstance(peak_mib, str)
+                    peaks.setdefault(clip, peak_mib)
                     times[clip].append(worker.run())
                 except MeasuringError as error:
                     failures[clip] = str(error)
@@ -104,116 +100,24 @@ def measure(
     return {clip: Measurement.of(times[clip], peaks.get(clip), failures.get(clip, "")) for clip in clips}
 
 
-class MeasuringError(Exception):
-    """A network cannot be measured; one line."""
-
-
-class Worker:
-    """A process that holds one network.
-
-    Attributes:
-        peak_mib: memory that its network and one clip took.
-    """
-
-    def __init__(self, clip: Clip, machine: Machine) -> None:
-        if sys.platform == "win32":
-            context = multiprocessing.get_context("spawn")
-        else:
-            context = multiprocessing.get_context("forkserver")
-            context.set_forkserver_preload([__name__])  # torch is imported once, not for each network
-        self._connection, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs, clip, machine), daemon=True)
-        self._process.start()
-        theirs.close()
-        self.peak_mib: float | None = None
-
-    @classmethod
-    @contextlib.contextmanager
-    def started(cls, clip: Clip, machine: Machine) -> Iterator[Worker]:
-        """A process whose network has run once; it ends with the context.
-
-        Raises:
-            MeasuringError: it has not.
-        """
-        worker = cls(clip, machine)
-        try:
-            worker.peak_mib = worker._answer()
-            yield worker
-        finally:
-            worker.close()
-
-    def run(self) -> float:
-        """Return how long one more clip took, in ms.
-
-        Raises:
-            MeasuringError: the process is gone, or the clip failed.
-        """
-        with contextlib.suppress(OSError):  # it is gone, which the answer tells
-            self._connection.send(None)
-        taken = self._answer()
-        assert taken is not None
-        return taken
-
-    def close(self) -> None:
-        """End the process."""
-        self._connection.close()
-        self._process.kill()
-        self._process.join()
-
-    def _answer(self) -> float | None:
-        try:
-            answer: float | str | None = self._connection.recv()
-        except (EOFError, ConnectionError):
-            self._process.join()
-            raise MeasuringError(_death(self._process.exitcode or 0)) from None
-        if isinstance(answer, str):
-            raise MeasuringError(answer)
-        return answer
-
-
-def _death(code: int) -> str:
-    """What the exit code of a process that did not answer says."""
-    if sys.platform != "win32" and code == -signal.SIGKILL:
-        return "its process was killed, as the system does when memory runs out"
-    return f"its process ended with exit code {code}"
-
-
-def _serve(connection: Connection, clip: Clip, machine: Machine) -> None:
-    """Build, run once, answer with the peak of memory; then run and answer for each word that comes."""
-    ignore_interrupts()
-    _die_first()
-    torch.set_num_threads(machine.threads)
+def _network(clip: Clip, machine: Machine) -> Ready:
+    """Build a network, run it once, and find the peak of memory that took."""
     device = torch.device(machine.device)
-    try:
-        with torch.inference_mode():
-            VoV3D(8, (1, 1, 1, 1), num_classes=2).eval().to(device)(torch.zeros(1, 3, 2, 64, 64, device=device))
-            before = _peak_bytes(device)
-            _limit_memory(machine.memory_gib)
-            model = create_model(clip.model, num_classes=400).eval().to(device)
-            clips = torch.randn(1, 3, clip.frames, clip.crop, clip.crop, device=device)
-            model(clips)
-            _wait_for(device)
-            after = _peak_bytes(device)
-            connection.send(None if before is None or after is None else (after - before) / 2**20)
-            while True:
-                connection.recv()
-                started = time.perf_counter()
-                model(clips)
-                _wait_for(device)
-                connection.send(1e3 * (time.perf_counter() - started))
-    except (EOFError, ConnectionError):
-        return  # the one who asked is gone
-    except (ArgumentError, MemoryError, RuntimeError) as error:
-        connection.send(_reason(error))
+    with torch.inference_mode():
+        VoV3D(8, (1, 1, 1, 1), num_classes=2).eval().to(device)(torch.zeros(1, 3, 2, 64, 64, device=device))
+    before = _peak_bytes(device)
+    _limit_memory(machine.memory_gib)
+    model = create_model(clip.model, num_classes=400).eval().to(device)
+    clips = torch.randn(1, 3, clip.frames, clip.crop, clip.crop, device=device)
 
+    @torch.inference_mode()
+    def run() -> None:
+        model(clips)
+        _wait_for(device)
 
-def _reason(error: Exception) -> str:
-    text = " ".join(str(error).split())
-    if isinstance(error, ArgumentError):
-        return text
-    if isinstance(error, MemoryError) or any(word in text for word in ("allocate", "out of memory", "bad_alloc")):
-        return "does not fit: it needs more memory than there is"
-    return text[:200] or type(error).__name__
+    run()
+    after = _peak_bytes(device)
+    return Ready(run, {"peak_mib": None if before is None or after is None else (after - before) / 2**20})
 
 
 def _wait_for(device: torch.device) -> None:
@@ -246,9 +150,3 @@ def _limit_memory(gib: float | None) -> None:
     pages = int(Path("/proc/self/statm").read_text().split()[5])  # data and stack, what the limit is about
     limit = pages * resource.getpagesize() + int(gib * 2**30)
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
-
-
-def _die_first() -> None:
-    """Ask Linux to take this process rather than another when memory runs out."""
-    with contextlib.suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text("1000")
