@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import FunctionCtx
 from torch.nn import functional as F
 
 Pad = Callable[[Tensor, int, int], tuple[Tensor, tuple[int, int]]]
@@ -234,6 +235,9 @@ class DepthwiseConv3d(nn.Conv3d):
         kernel_size: t and k, odd, in frames and pixels.
         temporal_stride: temporal stride in frames.
         pad: where pixels are padded.
+
+    Attributes:
+        present: which of the t kernels sees the frame itself; a bias counts there.
     """
 
     def __init__(
@@ -256,40 +260,79 @@ class DepthwiseConv3d(nn.Conv3d):
             bias=False,
         )
         self.pad = pad
+        self.present = frames // 2
 
     def forward(self, clips: Tensor) -> Tensor:  # noqa: D102
         if self.stride[0] > 1:
             return self._strided(clips)
-        return shifted_sum(self.taps(clips), self.kernel_size[0] // 2)
+        return shifted_sum(self.taps(clips), self.present)
 
     def taps(self, clips: Tensor) -> list[Tensor]:
         """Return what each of the t spatial kernels gives on every frame, the earliest of the kernel first."""
-        return self._spatial(clips, *self.weight.unbind(2))
+        return self._spatial(clips, range(self.kernel_size[0]))
 
     def _strided(self, clips: Tensor) -> Tensor:
         """Give each tap only the frames that it sees: output t of step s those at s * t + its offset."""
-        step, now = self.stride[0], self.kernel_size[0] // 2
-        taps = self.weight.unbind(2)
-        (summed,) = self._spatial(every(clips, step), taps[now])
-        for offset in (index - now for index in range(len(taps)) if index != now):
+        step, now = self.stride[0], self.present
+        (summed,) = self._spatial(every(clips, step), [now])
+        for offset in (index - now for index in range(self.kernel_size[0]) if index != now):
             first = max(-(offset // step), 0)  # output that sees a frame of the clip, not padding
             seen = every(clips[:, :, : max(clips.shape[2] + min(offset, 0), 0)], step, step * first + offset)
             if seen.shape[2]:
-                summed[:, :, first : first + seen.shape[2]] += self._spatial(seen, taps[now + offset])[0]
+                summed[:, :, first : first + seen.shape[2]] += self._spatial(seen, [now + offset])[0]
         return summed
 
-    def _spatial(self, clips: Tensor, *taps: Tensor) -> list[Tensor]:
+    def _spatial(self, clips: Tensor, taps: Sequence[int]) -> list[Tensor]:
         images, padding = self.pad(frames_as_images(clips), self.kernel_size[1], self.stride[1])
-        seen = (F.conv2d(images, tap, None, self.stride[1:], padding, groups=self.groups) for tap in taps)
-        return [images_as_frames(tap, clips.shape[2]) for tap in seen]
+        found = []
+        for tap in taps:
+            bias = self.bias if tap == self.present else None
+            seen = F.conv2d(images, self.weight[:, :, tap], bias, self.stride[1:], padding, groups=self.groups)
+            found.append(images_as_frames(seen, clips.shape[2]))
+        return found
 
 
 def shifted_sum(taps: Sequence[Tensor], present: int) -> Tensor:
-    """Return the sum over taps in which output t has frame t + i - present of tap i; the present tap is added to."""
-    summed = taps[present]
+    """Return the sum over taps: output t has frame t + i - present of tap i. The present tap may be added to."""
+    if torch.is_grad_enabled() and taps[present].requires_grad:
+        summed: Tensor = _ShiftedSum.apply(present, *taps)  # type: ignore[no-untyped-call]
+        return summed
+    return _add_shifted(taps[present], taps, present)
+
+
+def _add_shifted(summed: Tensor, taps: Sequence[Tensor], present: int) -> Tensor:
     for offset, tap in enumerate(taps, start=-present):
         if offset < 0:
             summed[:, :, -offset:] += tap[:, :, :offset]
         elif offset > 0:
             summed[:, :, :-offset] += tap[:, :, offset:]
     return summed
+
+
+class _ShiftedSum(torch.autograd.Function):
+    """The sum of shifted taps; of additions into parts of a tensor autograd makes whole gradients twice over."""
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, present: int, *taps: Tensor) -> Tensor:
+        ctx.offsets = range(-present, len(taps) - present)  # type: ignore[attr-defined]
+        return _add_shifted(taps[present].clone(), taps, present)
+
+    @staticmethod
+    def backward(ctx: FunctionCtx, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        return None, *(_delayed(gradient, offset) for offset in ctx.offsets)  # type: ignore[attr-defined]
+
+
+def _delayed(clips: Tensor, frames: int) -> Tensor:
+    """Return clips so many frames later, earlier where it is negative; what is not known is 0."""
+    if frames == 0:
+        return clips
+    if abs(frames) >= clips.shape[2]:
+        return torch.zeros_like(clips)
+    delayed = torch.empty_like(clips)
+    if frames > 0:
+        delayed[:, :, :frames] = 0
+        delayed[:, :, frames:] = clips[:, :, :-frames]
+    else:
+        delayed[:, :, frames:] = 0
+        delayed[:, :, :frames] = clips[:, :, -frames:]
+    return delayed

@@ -44,8 +44,11 @@ class Head(nn.Module):
 
         Shape: ``[N, C, T, H, W] -> [N, K]``, or ``[N, num_features]`` with ``pre_logits``.
         """
-        pooled = self.pool(self.before_pool(features))
-        hidden = self.after_pool(pooled).flatten(1)
+        return self.classify(self.before_pool(features), pre_logits=pre_logits)
+
+    def classify(self, pooled: Tensor, *, pre_logits: bool = False) -> Tensor:
+        """Return what `forward` does, of what `before_pool` gave."""
+        hidden = self.after_pool(self.pool(pooled)).flatten(1)
         logits: Tensor = hidden if pre_logits else self.classifier(self.dropout(hidden))
         return logits
 

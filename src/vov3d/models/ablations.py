@@ -48,6 +48,7 @@ def vov3d_m_2020(
     dropout: float = 0.5,
     operator: Operator = D2Plus1D,
     stochastic_depth: float = 0.0,
+    causal: bool = False,
 ) -> VoV3D:
     """VoV3D-M of December 2020: 3,337,374 parameters at 174 classes; 5.774 GMACs at 16x256x256 (README: 3.3M, 5.7)."""
     return VoV3D(
@@ -57,14 +58,17 @@ def vov3d_m_2020(
         num_classes=num_classes,
         dropout=dropout,
         stochastic_depth=stochastic_depth,
+        causal=causal,
     )
 
 
 def _variant(network: Callable[..., ClipClassifier], operator: str) -> Callable[..., ClipClassifier]:
     """Return the builder of a network with another 3D operator."""
 
-    def build(num_classes: int = 400, dropout: float = 0.5, stochastic_depth: float = 0.0) -> ClipClassifier:
-        return network(num_classes, dropout, OPERATORS[operator], stochastic_depth)
+    def build(
+        num_classes: int = 400, dropout: float = 0.5, stochastic_depth: float = 0.0, causal: bool = False
+    ) -> ClipClassifier:
+        return network(num_classes, dropout, OPERATORS[operator], stochastic_depth, causal)
 
     build.__name__ = build.__qualname__ = f"{network.__name__}_{operator}"
     title = f"{(network.__doc__ or '').partition(':')[0]} with {_TITLES[operator]}"

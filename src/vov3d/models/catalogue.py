@@ -16,7 +16,7 @@ from vov3d.models.csn import ip_csn_152, ir_csn_101, ir_csn_152
 from vov3d.models.i3d import i3d
 from vov3d.models.i3d_nl import i3d_nl_r50
 from vov3d.models.inflation import load_backbone
-from vov3d.models.loading import load_weights, num_classes_of
+from vov3d.models.loading import is_causal, load_weights, num_classes_of
 from vov3d.models.movinet import movinet_a0, movinet_a1, movinet_a2
 from vov3d.models.movinet_stream import movinet_a0_stream, movinet_a1_stream, movinet_a2_stream
 from vov3d.models.r2plus1d import r2plus1d_18, r2plus1d_34
@@ -102,6 +102,7 @@ def create_model(
     backbone_pretrained: str | Path | None = None,
     operator: Operator | None = None,
     stochastic_depth: float = 0.0,
+    causal: bool | None = None,
 ) -> ClipClassifier:
     """Build a network by its published name.
 
@@ -116,6 +117,8 @@ def create_model(
         operator: the 3D operator of every module; by default the published one. Of networks that have such modules.
         stochastic_depth: probability of leaving out the branch of the last block in training; 0 in the first, evenly
             between. Of the same networks.
+        causal: whether no frame sees a later one, so that the network can `stream`; with the same parameters. By
+            default as in ``pretrained``, else not. Of the same networks; MoViNet's causal form has names of its own.
 
     Returns:
         A network with the one contract ``model(clips [N,3,T,H,W]) -> logits [N,K]``, in training mode.
@@ -135,11 +138,10 @@ def create_model(
     checkpoint = read_checkpoint(Path(pretrained)) if pretrained is not None else None
     if num_classes is None:
         num_classes = num_classes_of(checkpoint.tensors) if checkpoint else 400
-    chosen: dict[str, Operator | float] = {}
-    if operator is not None:
-        chosen["operator"] = operator
-    if stochastic_depth:
-        chosen["stochastic_depth"] = stochastic_depth
+    if causal is None:
+        causal = checkpoint is not None and is_causal(checkpoint)
+    wanted = {"operator": operator, "stochastic_depth": stochastic_depth, "causal": causal}
+    chosen = {argument: value for argument, value in wanted.items() if value}
     for argument in chosen:
         _check_choice(name, argument)
     model = MODELS[name](num_classes=num_classes, dropout=dropout, **chosen)
@@ -151,7 +153,12 @@ def create_model(
 
 
 def _check_choice(name: str, argument: str) -> None:
+    """Refuse an argument that a network does not have."""
     having = [other for other, build in MODELS.items() if argument in inspect.signature(build).parameters]
-    if name not in having:
-        those = [other for other in having if other not in VARIANTS]
-        raise ArgumentError(f"{name} has no {argument} to choose; of the networks, {', '.join(those)} have one")
+    if name in having:
+        return
+    if argument == "causal" and f"{name}_stream" in MODELS:
+        raise ArgumentError(f"the causal form of {name} has a name of its own: {name}_stream")
+    what = {"causal": "causal form"}.get(argument, argument)
+    those = [other for other in having if other not in VARIANTS]
+    raise ArgumentError(f"{name} has no {what} to choose; of the networks, {', '.join(those)} have one")
