@@ -106,8 +106,8 @@ def test_a_name_and_an_operator_are_one_network() -> None:
 @pytest.mark.parametrize(
     ("name", "operator", "message"),
     [
-        ("vov3d_l", "r2plus1d", "no vov3d_l with the operator 'r2plus1d'; with: dw_bottleneck, d2plus1d"),
-        ("tsm_r50", "r2plus1d", "no tsm_r50 with the operator 'r2plus1d'; with: none"),
+        ("vov3d_l", "r2plus1d", "vov3d_l has no operator 'r2plus1d'; it has dw_bottleneck, d2plus1d"),
+        ("tsm_r50", "r2plus1d", "tsm_r50 has no operator 'r2plus1d'; it has none to choose"),
         ("vov3d_x", "r2plus1d", "unknown model 'vov3d_x'; did you mean"),
     ],
 )

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
+import re
 import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
-from pathlib import Path
 
 import torch
 
 from vov3d.compare.costs import Clip, Measurement
+from vov3d.compare.memory import die_first, limit_memory, peak_bytes
 from vov3d.errors import ArgumentError
 from vov3d.interrupts import ignore_interrupts
 from vov3d.models import VoV3D, create_model
@@ -37,7 +38,7 @@ class Machine:
     Attributes:
         device: of torch, such as ``cpu`` or ``cuda:0``.
         threads: threads of an operator on the CPU.
-        memory_gib: what a network may use; ``None`` for all there is. Linux only.
+        memory_gib: what a network may use, of a CUDA device or on Linux; ``None`` for all there is.
     """
 
     device: str
@@ -76,36 +77,84 @@ def measure(
         machine: how.
         rounds: timed runs of each.
         on_progress: called with (runs done, all runs).
+
+    Raises:
+        MeasuringInterrupted: Ctrl+C or SIGTERM.
     """
-    times: dict[Clip, list[float]] = {clip: [] for clip in clips}
-    peaks: dict[Clip, float | None] = {}
-    failures: dict[Clip, str] = {}
+    found = {clip: _Runs() for clip in clips}
+    try:
+        _take_turns(clips, machine, rounds, on_progress or (lambda _done, _all: None), found)
+    except KeyboardInterrupt as stop:
+        raise MeasuringInterrupted({clip: runs.summary() for clip, runs in found.items()}) from stop
+    return {clip: runs.summary() for clip, runs in found.items()}
+
+
+@dataclass
+class _Runs:
+    """What is known of one network so far."""
+
+    times_ms: list[float] = field(default_factory=list)
+    peak_mib: float | None = None
+    error: MeasuringError | None = None
+
+    def summary(self) -> Measurement:
+        failure, verdict = (str(self.error), self.error.verdict) if self.error is not None else ("", "")
+        return Measurement.of(self.times_ms, self.peak_mib, failure, verdict)
+
+
+def _take_turns(
+    clips: Mapping[Clip, float],
+    machine: Machine,
+    rounds: int,
+    on_progress: Callable[[int, int], None],
+    found: Mapping[Clip, _Runs],
+) -> None:
+    """Fill ``found``, so that what is there is not lost when this is interrupted."""
     with contextlib.ExitStack() as all_workers:
         kept: dict[Clip, Worker] = {}
         kept_mib = 0.0
         for turn in range(rounds):
             for place, (clip, mib) in enumerate(clips.items()):
-                if on_progress is not None:
-                    on_progress(turn * len(clips) + place, rounds * len(clips))
-                if clip in failures:
+                on_progress(turn * len(clips) + place, rounds * len(clips))
+                runs = found[clip]
+                if runs.error is not None:
                     continue
                 try:
                     worker = kept[clip] if clip in kept else all_workers.enter_context(Worker.started(clip, machine))
-                    peaks.setdefault(clip, worker.peak_mib)
-                    times[clip].append(worker.run())
+                    runs.peak_mib = worker.peak_mib if not runs.times_ms else runs.peak_mib
+                    runs.times_ms.append(worker.run())
                 except MeasuringError as error:
-                    failures[clip] = str(error)
+                    runs.error = error
                     continue
                 if clip not in kept and kept_mib + mib + PROCESS_MIB <= KEPT_MIB:
                     kept[clip] = worker
                     kept_mib += mib + PROCESS_MIB
                 elif clip not in kept:
                     worker.close()
-    return {clip: Measurement.of(times[clip], peaks.get(clip), failures.get(clip, "")) for clip in clips}
 
 
 class MeasuringError(Exception):
-    """A network cannot be measured; one line."""
+    """A network cannot be measured.
+
+    Attributes:
+        verdict: why, in two words.
+    """
+
+    def __init__(self, reason: str, verdict: str) -> None:
+        super().__init__(reason)
+        self.verdict = verdict
+
+
+class MeasuringInterrupted(KeyboardInterrupt):
+    """Ctrl+C or SIGTERM, which is the cause.
+
+    Attributes:
+        found: what was measured until then.
+    """
+
+    def __init__(self, found: dict[Clip, Measurement]) -> None:
+        super().__init__()
+        self.found = found
 
 
 class Worker:
@@ -162,38 +211,38 @@ class Worker:
 
     def _answer(self) -> float | None:
         try:
-            answer: float | str | None = self._connection.recv()
+            answer: float | tuple[str, str] | None = self._connection.recv()
         except (EOFError, ConnectionError):
             self._process.join()
-            raise MeasuringError(_death(self._process.exitcode or 0)) from None
-        if isinstance(answer, str):
-            raise MeasuringError(answer)
+            raise MeasuringError(*_death(self._process.exitcode or 0)) from None
+        if isinstance(answer, tuple):
+            raise MeasuringError(*answer)
         return answer
 
 
-def _death(code: int) -> str:
-    """What the exit code of a process that did not answer says."""
+def _death(code: int) -> tuple[str, str]:
+    """What the exit code of a process that did not answer says, at length and in two words."""
     if sys.platform != "win32" and code == -signal.SIGKILL:
-        return "its process was killed, as the system does when memory runs out"
-    return f"its process ended with exit code {code}"
+        return "its process was killed, as the system does when memory runs out", "killed"
+    return f"its process ended with exit code {code}", "fails"
 
 
 def _serve(connection: Connection, clip: Clip, machine: Machine) -> None:
     """Build, run once, answer with the peak of memory; then run and answer for each word that comes."""
     ignore_interrupts()
-    _die_first()
+    die_first()
     torch.set_num_threads(machine.threads)
     device = torch.device(machine.device)
     try:
         with torch.inference_mode():
             VoV3D(8, (1, 1, 1, 1), num_classes=2).eval().to(device)(torch.zeros(1, 3, 2, 64, 64, device=device))
-            before = _peak_bytes(device)
-            _limit_memory(machine.memory_gib)
+            before = peak_bytes(device)
+            limit_memory(machine.memory_gib, device)
             model = create_model(clip.model, num_classes=400).eval().to(device)
             clips = torch.randn(1, 3, clip.frames, clip.crop, clip.crop, device=device)
             model(clips)
             _wait_for(device)
-            after = _peak_bytes(device)
+            after = peak_bytes(device)
             connection.send(None if before is None or after is None else (after - before) / 2**20)
             while True:
                 connection.recv()
@@ -204,16 +253,7 @@ def _serve(connection: Connection, clip: Clip, machine: Machine) -> None:
     except (EOFError, ConnectionError):
         return  # the one who asked is gone
     except (ArgumentError, MemoryError, RuntimeError) as error:
-        connection.send(_reason(error))
-
-
-def _reason(error: Exception) -> str:
-    text = " ".join(str(error).split())
-    if isinstance(error, ArgumentError):
-        return text
-    if isinstance(error, MemoryError) or any(word in text for word in ("allocate", "out of memory", "bad_alloc")):
-        return "does not fit: it needs more memory than there is"
-    return text[:200] or type(error).__name__
+        connection.send(failure_reason(error, machine.memory_gib))
 
 
 def _wait_for(device: torch.device) -> None:
@@ -223,32 +263,16 @@ def _wait_for(device: torch.device) -> None:
         torch.mps.synchronize()
 
 
-def _peak_bytes(device: torch.device) -> int | None:
-    """The most memory that was in use: of the device, or of this process; ``None`` where the system does not tell."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    if device.type == "mps":
-        return torch.mps.driver_allocated_memory()
-    if sys.platform == "win32":
-        return None
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
-
-
-def _limit_memory(gib: float | None) -> None:
-    """Let this process allocate so much more than it has."""
-    if gib is None or not sys.platform.startswith("linux"):
-        return
-    import resource
-
-    pages = int(Path("/proc/self/statm").read_text().split()[5])  # data and stack, what the limit is about
-    limit = pages * resource.getpagesize() + int(gib * 2**30)
-    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
-
-
-def _die_first() -> None:
-    """Ask Linux to take this process rather than another when memory runs out."""
-    with contextlib.suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text("1000")
+def failure_reason(error: Exception, limit_gib: float | None) -> tuple[str, str]:
+    """Why a network failed, at length and in two words."""
+    text = " ".join(str(error).split())
+    if isinstance(error, ArgumentError):
+        return text, "fails"
+    words = ("allocate", "out of memory", "bad_alloc", *(("a primitive",) if limit_gib is not None else ()))
+    if not (isinstance(error, MemoryError) or any(word in text for word in words)):
+        return text[:200] or type(error).__name__, "fails"
+    if limit_gib is None:
+        return "does not fit: it needs more memory than there is", "no memory"
+    asked = re.search(r"allocate (\d+) bytes", text)
+    last = f": when they were full it asked for {int(asked[1]) / 2**20:,.0f} MiB" if asked else ""
+    return f"does not fit into the {limit_gib:g} GiB of --memory-gib{last}", f"over {limit_gib:g} GiB"
