@@ -3,10 +3,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DATA ?=
+BENCHMARKS := roofline inference training_step
 OUT ?= runs/demo
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow check format clean
+.PHONY: help setup demo test test-slow bench check format clean
 
 help: ## say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -28,6 +29,10 @@ test: setup ## run the tests
 
 test-slow: setup ## run the tests that take minutes: kills, fuzzing, several nodes
 	$(BIN)/pytest -m slow --numprocesses 2 --dist loadfile
+
+bench: setup ## measure what a CPU takes, in a quarter of an hour, and write docs/performance.md anew
+	for part in $(BENCHMARKS); do $(BIN)/python benchmarks/$$part.py || exit; done
+	$(BIN)/python docs/make_tables.py
 
 check: setup ## lint, types, imports
 	$(BIN)/ruff check .

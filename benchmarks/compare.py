@@ -1,6 +1,8 @@
 """How long every system of the paper takes on this machine, and what it takes to find out.
 
-python benchmarks/compare.py [--threads 2] [--rounds 3] writes a file into benchmarks/results, for docs/make_tables.py
+    python benchmarks/compare.py [--threads 2] [--rounds 3]
+
+Writes for docs/make_tables.py what `vov3d compare` writes, as JSON, since that is what it reads back.
 """
 
 from __future__ import annotations
@@ -12,13 +14,12 @@ import sys
 import tempfile
 import time
 from dataclasses import asdict
-from datetime import date
 from pathlib import Path
 
-from vov3d.compare.comparison import read_comparison
-from vov3d.environment import describe_environment
+from harness import machine_facts, results_path
 
-RESULTS = Path(__file__).parent / "results"
+from vov3d.compare.comparison import read_comparison
+
 INPUTS = {"own": [], "16x256": ["--frames", "16", "--crop", "256"]}
 
 
@@ -69,12 +70,8 @@ def main() -> None:
     runs = {
         name: measured([*words, "--threads", args.threads, "--rounds", args.rounds]) for name, words in INPUTS.items()
     }
-    environment = describe_environment(device="cpu", command="python benchmarks/compare.py")
-    machine = {key: environment[key] for key in ("processor", "cores", "python", "torch", "vov3d", "commit")}
-    name = "-".join(environment["processor"].lower().split()[:3]) or "unknown"
-    RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"compare-{name}-{date.today().isoformat()}.json"
-    path.write_text(json.dumps({"machine": machine, "runs": runs}, indent=1) + "\n")
+    path = results_path("compare", "json")
+    path.write_text(json.dumps({"machine": machine_facts(), "runs": runs}, indent=1) + "\n")
     print(path)
 
 

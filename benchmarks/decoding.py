@@ -13,13 +13,13 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
 
 import av
 import numpy as np
 import torch
 from av.video.reformatter import Interpolation
+from harness import machine_facts, results_path
 from made_videos import KINDS, Kind, write_video
 
 from vov3d.data import pyav
@@ -28,9 +28,7 @@ from vov3d.data.dataset import Clip, ClipDataset, Sampling, ViewDataset, Views
 from vov3d.data.sources import VideoIndex, VideoItem
 from vov3d.data.transforms import normalise, short_side_size
 from vov3d.data.video import Window, open_video
-from vov3d.environment import describe_environment
 
-RESULTS = Path(__file__).parent / "results"
 SEED_OF_DRAWS = 3
 NEVER = 1 << 30
 
@@ -355,13 +353,9 @@ def main() -> None:
         work = args.work or Path(folder)
         work.mkdir(parents=True, exist_ok=True)
         tables = measure(work, args.rounds, args.cache)
-    environment = describe_environment(device="cpu", command="python benchmarks/decoding.py")
-    machine = "-".join(environment["processor"].lower().split()[:3]) or "unknown"
-    RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"decoding-{machine}-{date.today().isoformat()}.json"
-    machine_facts = {key: environment[key] for key in ("processor", "cores", "python", "torch", "vov3d", "commit")}
-    facts = {"pyav": av.__version__, "ffmpeg": av.ffmpeg_version_info, "rounds": args.rounds}
-    path.write_text(json.dumps({"machine": machine_facts | facts, **tables}, indent=1) + "\n")
+    path = results_path("decoding", "json")
+    facts = {"ffmpeg": av.ffmpeg_version_info, "rounds": args.rounds}
+    path.write_text(json.dumps({"machine": machine_facts() | facts, **tables}, indent=1) + "\n")
     print(path)
 
 

@@ -19,14 +19,15 @@ import pytest
 import torch
 
 from vov3d.cli import main
-from vov3d.compare import compare, comparison, costs, measuring
+from vov3d.compare import compare, comparison, costs
 from vov3d.compare.comparison import Comparison, make_comparison, read_comparison, with_measurements
 from vov3d.compare.costs import Clip, Measurement
 from vov3d.compare.field import DATASETS, FIELD, SOMETHING, VARIANTS, Accuracy, Published
-from vov3d.compare.measuring import Machine, failure_reason, measure
+from vov3d.compare.measuring import Machine, measure
 from vov3d.compare.notes import NOTES
 from vov3d.compare.page import markdown, plots
 from vov3d.compare.tables import cost_table, note_numbers, notes, printed_and_counted, section_tables
+from vov3d.compare.workers import Worker, failure_reason
 from vov3d.errors import ArgumentError, DataError
 from vov3d.models import MODELS
 
@@ -366,15 +367,15 @@ def test_a_kill_in_the_middle_leaves_nothing(tmp_path: Path) -> None:
 def test_what_was_measured_before_an_interrupt_is_printed(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, number: str, told: str, code: int
 ) -> None:
-    run_once, workers = measuring.Worker.run, []
+    run_once, workers = Worker.run, []
 
-    def run(worker: measuring.Worker) -> float:
+    def run(worker: Worker) -> float:
         workers.append(worker)
         if len(workers) == 2:
             os.kill(os.getpid(), getattr(signal, number))
         return run_once(worker)
 
-    monkeypatch.setattr(measuring.Worker, "run", run)
+    monkeypatch.setattr(Worker, "run", run)
     monkeypatch.setattr("vov3d.cli.compare.new_folder", Path)
     words = ["compare", "--models", "x3d_xs", "x3d_s", "--frames", "2", "--crop", "32", "--threads", "1", "--json"]
     assert main([*words, "--out", "nowhere"]) == code

@@ -23,6 +23,7 @@ NAMES = [
     "load",
     "load_recipe",
     "load_trained",
+    "optimize",
     "pack",
     "predict",
     "receptive_field",
@@ -60,7 +61,19 @@ def test_every_public_name_is_explained_and_typed(name: str) -> None:
 
 def test_a_verb_stays_a_function_when_its_module_is_imported() -> None:
     verbs = (
-        *("check", "compare", "convert", "evaluate", "info", "pack", "predict", "receptive_field", "report", "tempo"),
+        *(
+            "check",
+            "compare",
+            "convert",
+            "evaluate",
+            "info",
+            "optimize",
+            "pack",
+            "predict",
+            "receptive_field",
+            "report",
+            "tempo",
+        ),
         "train",
     )
     code = "".join(f"import vov3d.{verb}\nfrom vov3d.{verb} import {verb}\n" for verb in verbs)

@@ -17,6 +17,7 @@ from vov3d.convert import convert
 from vov3d.evaluate import evaluate
 from vov3d.info import info
 from vov3d.models import create_model, list_models
+from vov3d.optimize import optimize
 from vov3d.pack import pack
 from vov3d.predict import load, predict
 from vov3d.receptive_field import receptive_field
@@ -40,6 +41,7 @@ __all__ = [
     "load",
     "load_recipe",
     "load_trained",
+    "optimize",
     "pack",
     "predict",
     "receptive_field",

@@ -57,6 +57,10 @@ class InUseError(Vov3dError):
     """Another process writes to the folder."""
 
 
+class OptimizeError(Vov3dError):
+    """No back end computes a network as it was asked to: absent, unable, or too far off the plain network."""
+
+
 class TrainingError(Vov3dError):
     """Training cannot go on: the loss is not a number, or a process that decodes or trains with it is gone."""
 

@@ -58,6 +58,7 @@ class CausalDepthwiseConv3d(DepthwiseConv3d):
         self, channels: int, stride: int = 1, *, kernel_size: tuple[int, int] = (3, 3), pad: Pad = pad_evenly
     ) -> None:
         super().__init__(channels, stride, kernel_size=kernel_size, pad=pad)
+        self.present = kernel_size[0] - 1
         self.overlap_add = OverlapAdd()
 
     def forward(self, clips: Tensor) -> Tensor:  # noqa: D102

@@ -229,6 +229,9 @@ class DepthwiseConv3d(nn.Conv3d):
         kernel_size: t and k, odd, in frames and pixels.
         temporal_stride: temporal stride in frames.
         pad: where pixels are padded.
+
+    Attributes:
+        present: which of the t kernels sees the frame itself; a bias counts there.
     """
 
     def __init__(
@@ -251,32 +254,36 @@ class DepthwiseConv3d(nn.Conv3d):
             bias=False,
         )
         self.pad = pad
+        self.present = frames // 2
 
     def forward(self, clips: Tensor) -> Tensor:  # noqa: D102
         if self.stride[0] > 1:
             return self._strided(clips)
-        return shifted_sum(self.taps(clips), self.kernel_size[0] // 2)
+        return shifted_sum(self.taps(clips), self.present)
 
     def taps(self, clips: Tensor) -> list[Tensor]:
         """Return what each of the t spatial kernels gives on every frame, the earliest of the kernel first."""
-        return self._spatial(clips, *self.weight.unbind(2))
+        return self._spatial(clips, range(self.kernel_size[0]))
 
     def _strided(self, clips: Tensor) -> Tensor:
         """Give each tap only the frames that it sees: output t of step s those at s * t + its offset."""
-        step, now = self.stride[0], self.kernel_size[0] // 2
-        taps = self.weight.unbind(2)
-        (summed,) = self._spatial(every(clips, step), taps[now])
-        for offset in (index - now for index in range(len(taps)) if index != now):
+        step, now = self.stride[0], self.present
+        (summed,) = self._spatial(every(clips, step), [now])
+        for offset in (index - now for index in range(self.kernel_size[0]) if index != now):
             first = max(-(offset // step), 0)  # output that sees a frame of the clip, not padding
             seen = every(clips[:, :, : max(clips.shape[2] + min(offset, 0), 0)], step, step * first + offset)
             if seen.shape[2]:
-                summed[:, :, first : first + seen.shape[2]] += self._spatial(seen, taps[now + offset])[0]
+                summed[:, :, first : first + seen.shape[2]] += self._spatial(seen, [now + offset])[0]
         return summed
 
-    def _spatial(self, clips: Tensor, *taps: Tensor) -> list[Tensor]:
+    def _spatial(self, clips: Tensor, taps: Sequence[int]) -> list[Tensor]:
         images, padding = self.pad(frames_as_images(clips), self.kernel_size[1], self.stride[1])
-        seen = (F.conv2d(images, tap, None, self.stride[1:], padding, groups=self.groups) for tap in taps)
-        return [images_as_frames(tap, clips.shape[2]) for tap in seen]
+        found = []
+        for tap in taps:
+            bias = self.bias if tap == self.present else None
+            seen = F.conv2d(images, self.weight[:, :, tap], bias, self.stride[1:], padding, groups=self.groups)
+            found.append(images_as_frames(seen, clips.shape[2]))
+        return found
 
 
 def shifted_sum(taps: Sequence[Tensor], present: int) -> Tensor:

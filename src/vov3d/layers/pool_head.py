@@ -44,8 +44,11 @@ class Head(nn.Module):
 
         Shape: ``[N, C, T, H, W] -> [N, K]``, or ``[N, num_features]`` with ``pre_logits``.
         """
-        pooled = self.pool(self.before_pool(features))
-        hidden = self.after_pool(pooled).flatten(1)
+        return self.classify(self.before_pool(features), pre_logits=pre_logits)
+
+    def classify(self, pooled: Tensor, *, pre_logits: bool = False) -> Tensor:
+        """Return what `forward` does, of what `before_pool` gave."""
+        hidden = self.after_pool(self.pool(pooled)).flatten(1)
         logits: Tensor = hidden if pre_logits else self.classifier(self.dropout(hidden))
         return logits
 
@@ -58,8 +61,12 @@ class Head(nn.Module):
             features: the last feature map.
             window: frames, rows and columns of the window in feature-map cells; a shorter axis is pooled whole.
         """
+        return self.classify_positions(self.before_pool(features), window)
+
+    def classify_positions(self, features: Tensor, window: tuple[int, int, int]) -> Tensor:
+        """Do what `position_logits` does from `before_pool`'s output on."""
         fitted = [min(size, cells) for size, cells in zip(window, features.shape[2:], strict=True)]
-        pooled = F.avg_pool3d(self.before_pool(features), fitted, stride=1)
+        pooled = F.avg_pool3d(features, fitted, stride=1)
         hidden = self.after_pool(pooled).flatten(2).transpose(1, 2)  # [N,P,num_features]
         logits: Tensor = self.classifier(self.dropout(hidden))
         return logits

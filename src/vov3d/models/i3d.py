@@ -154,10 +154,9 @@ class PairHead(PoolHead):
     def before_pool(self, features: Tensor) -> Tensor:  # noqa: D102
         return F.avg_pool3d(features, (min(2, features.shape[2]), 1, 1), stride=1)
 
-    def position_logits(self, features: Tensor, window: Triple) -> Tensor:  # noqa: D102
+    def classify_positions(self, features: Tensor, window: Triple) -> Tensor:  # noqa: D102
         frames, rows, columns = window
-        num_pairs = max(min(frames, features.shape[2]) - 1, 1)
-        return super().position_logits(features, (num_pairs, rows, columns))
+        return super().classify_positions(features, (max(frames - 1, 1), rows, columns))
 
 
 class I3D(ClipClassifier):

@@ -1,0 +1,264 @@
+"""The one way in which everything here is measured.
+
+Variants that are compared live in processes of their own and take turns, because a machine is not the same from minute
+to minute: what means something is the ratio of two times of the same round. Results are CSV files named after what was
+measured, the machine and the day; lines that begin with # say with what. `read_results` reads them back.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import csv
+import ctypes
+import functools
+import gc
+import math
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from importlib import metadata
+from pathlib import Path
+from typing import TypeVar
+
+from vov3d.compare.workers import Build, MeasuringError, Ready, Worker
+from vov3d.environment import describe_environment
+
+RESULTS = Path(__file__).parent / "results"
+MAX_ROUNDS, MIN_ROUNDS = 15, 3
+TURN_SECONDS = 0.15
+"""A turn lasts at least so long: what takes less runs again, so that caches are as warm as they are in use."""
+
+PACKAGES = ("numpy", "openvino", "nncf", "onnxruntime", "pytorchvideo", "torchvision", "transformers", "av")
+"""Whose versions are noted beside torch's, where they are installed."""
+
+T = TypeVar("T")
+Cell = str | int | float | None
+Row = dict[str, Cell]
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One of the things that take turns.
+
+    Attributes:
+        row: what it is: the first columns of its row.
+        build: what its process does first.
+        threads: of an operator.
+        keeps_memory: whether the allocator keeps what is freed, which spares page faults.
+    """
+
+    row: Mapping[str, Cell]
+    build: Build
+    threads: int = 1
+    keeps_memory: bool = False
+
+
+@dataclass
+class Seat:
+    """A variant and its process; without one where ``failure`` says why."""
+
+    variant: Variant
+    worker: Worker | None
+    failure: str = ""
+
+
+@contextlib.contextmanager
+def seated(*variants: Variant) -> Iterator[list[Seat]]:
+    """Start variants; they end with the context."""
+    with contextlib.ExitStack() as stack:
+        seats = []
+        for one in variants:
+            build = functools.partial(_with_allocator, one.build, one.keeps_memory)
+            try:
+                seats.append(Seat(one, stack.enter_context(Worker.started(build, one.threads))))
+            except MeasuringError as error:
+                seats.append(Seat(one, None, str(error)))
+        yield seats
+
+
+def take_turns(
+    seats: Sequence[Seat], seconds: float, *, min_rounds: int = MIN_ROUNDS, max_rounds: int = MAX_ROUNDS
+) -> list[Row]:
+    """Run all in turns until the time is over, and return a row for each.
+
+    ``speedup`` is how many times as fast as the first one is: the median over rounds of the ratios.
+
+    Args:
+        seats: at least one.
+        seconds: after which no further round begins, ``min_rounds`` apart.
+        min_rounds: at least so many.
+        max_rounds: at most so many.
+    """
+    end = time.perf_counter() + seconds
+    times: list[list[float]] = [[] for _ in seats]
+    for turn in range(max_rounds):
+        begun = time.perf_counter()
+        if turn >= min_rounds and begun + (begun - end + seconds) / turn > end:  # one more would end too late
+            break
+        for seat, mine in zip(seats, times, strict=True):
+            if seat.worker is not None:
+                try:
+                    mine.append(seat.worker.run(TURN_SECONDS))
+                except MeasuringError as error:
+                    seat.worker, seat.failure = None, str(error)
+    rows: list[Row] = []
+    for seat, mine in zip(seats, times, strict=True):
+        known = seat.worker.facts if seat.worker is not None else {}
+        spread = _spread(mine, times[0])
+        rows.append({**seat.variant.row, "threads": seat.variant.threads, **spread, **known, "failure": seat.failure})
+        print("  ".join(f"{key} {_short(value)}" for key, value in rows[-1].items() if value not in (None, "")))
+    sys.stdout.flush()
+    return rows
+
+
+def interleave(variants: Sequence[Variant], seconds: float, *, min_rounds: int = MIN_ROUNDS) -> list[Row]:
+    """Start variants and let them take turns; ``seconds`` is for both."""
+    end = time.perf_counter() + seconds
+    with seated(*variants) as seats:
+        return take_turns(seats, end - time.perf_counter(), min_rounds=min_rounds)
+
+
+def in_shares(cells: Mapping[T, float], seconds: float) -> Iterator[tuple[T, float]]:
+    """Yield each cell with its share of the time that is left.
+
+    Args:
+        cells: what is measured one after the other -> its weight.
+        seconds: for all.
+    """
+    end, weight = time.perf_counter() + seconds, sum(cells.values())
+    for cell, mine in cells.items():
+        yield cell, max(end - time.perf_counter(), 0.0) * mine / weight
+        weight -= mine
+
+
+def _spread(times: Sequence[float], first: Sequence[float]) -> Row:
+    """Median, quartiles and extremes in ms, and how many times as fast as the first."""
+    if not times:
+        return dict.fromkeys(("ms", "q1_ms", "q3_ms", "min_ms", "max_ms", "rounds", "speedup"))
+    low, _, high = statistics.quantiles(times, n=4, method="inclusive") if len(times) > 1 else times * 3
+    ratios = [slow / fast for slow, fast in zip(first, times, strict=False)]
+    found = {"ms": statistics.median(times), "q1_ms": low, "q3_ms": high, "min_ms": min(times), "max_ms": max(times)}
+    speedup = round(statistics.median(ratios), 3) if ratios else None
+    return {**{key: round(value, 3) for key, value in found.items()}, "rounds": len(times), "speedup": speedup}
+
+
+def _short(value: Cell) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+# ---- memory ----------------------------------------------------------------------------------------------------------
+
+
+def _with_allocator(build: Build, keeps_memory: bool) -> Ready:
+    if keeps_memory:
+        keep_memory()
+    return build()
+
+
+def keep_memory() -> None:
+    """Tell glibc what MALLOC_MMAP_MAX_=0, MALLOC_TRIM_THRESHOLD_ and MALLOC_TOP_PAD_ tell it: freed memory stays."""
+    libc = ctypes.CDLL(None)
+    trim_threshold, top_pad, mmap_max = -1, -2, -4
+    for option, value in ((mmap_max, 0), (trim_threshold, 2**31 - 1), (top_pad, 2**28)):
+        if not libc.mallopt(option, value):
+            raise RuntimeError(f"mallopt refuses option {option}")
+
+
+def resident_mib() -> float | None:
+    """What this process holds in memory now, after it gave back what it can; ``None`` where that is not told."""
+    if not sys.platform.startswith("linux"):
+        return None
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)
+    return _status("VmRSS")
+
+
+def peak_mib(run: Callable[[], object]) -> float | None:
+    """Return the most that this process holds in memory while something runs; ``None`` where that is not told."""
+    if resident_mib() is None:
+        run()
+        return None
+    Path("/proc/self/clear_refs").write_text("5")
+    run()
+    return _status("VmHWM")
+
+
+def _status(key: str) -> float:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(f"{key}:"))
+
+
+# ---- files -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Results:
+    """A file of results.
+
+    Attributes:
+        facts: what it was made with.
+        rows: what was measured; every value a text.
+    """
+
+    facts: Mapping[str, str]
+    rows: Sequence[Mapping[str, str]] = field(default_factory=tuple)
+
+
+def machine_facts() -> dict[str, Cell]:
+    """Machine and versions."""
+    environment = describe_environment(device="cpu")
+    keys = ("processor", "cores", "memory_gib", "platform", "python", "torch", "vov3d", "commit", "command", "started")
+    facts: dict[str, Cell] = {key: environment[key] for key in keys}  # type: ignore[literal-required]
+    for name in PACKAGES:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            facts[name] = metadata.version(name)
+    return facts
+
+
+def results_path(what: str, suffix: str, folder: Path = RESULTS) -> Path:
+    """Return where results are written: named after what, machine and day."""
+    machine = "-".join(describe_environment()["processor"].lower().split()[:3]) or "unknown"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / f"{what}-{machine}-{date.today().isoformat()}.{suffix}"
+
+
+def write_results(what: str, rows: Sequence[Row], folder: Path = RESULTS, **facts: Cell) -> Path:
+    """Write rows below what they were made with."""
+    path = results_path(what, "csv", folder)
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    with path.open("w", encoding="utf-8", newline="") as file:
+        for key, value in {**machine_facts(), **facts}.items():
+            file.write(f"# {key}: {'' if value is None else value}\n")
+        writer = csv.DictWriter(file, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows({key: _cell(value) for key, value in row.items()} for row in rows)
+    print(path)
+    return path
+
+
+def _cell(value: Cell) -> Cell:
+    return f"{value:.6g}" if isinstance(value, float) and math.isfinite(value) else value
+
+
+def read_results(path: Path) -> Results:
+    """Read what `write_results` wrote."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    facts = dict(line[2:].split(": ", 1) for line in lines if line.startswith("# ") and ": " in line)
+    return Results(facts, tuple(csv.DictReader(line for line in lines if not line.startswith("#"))))
+
+
+# ---- command line ----------------------------------------------------------------------------------------------------
+
+
+def parser(description: str | None, seconds: float, threads: Sequence[int] = (1,)) -> argparse.ArgumentParser:
+    """Return the flags that all have."""
+    flags = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    flags.add_argument("--threads", type=int, nargs="+", default=list(threads), metavar="N", help="of an operator")
+    flags.add_argument("--seconds", type=float, default=seconds, help="about how long all of it takes")
+    flags.add_argument("--quick", action="store_true", help="a few rounds of a few variants: whether it works")
+    flags.add_argument("--out", type=Path, default=RESULTS, help="folder for the results")
+    return flags

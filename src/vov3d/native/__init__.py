@@ -1,0 +1,51 @@
+"""VoV3D and X3D on a CPU in a kernel of their own.
+
+The C++ source is part of the package and compiled on first use, in seconds, by the system's compiler. `unavailable` and
+`supports` say beforehand whether all that will work; `compile_network` gives a function from clips to logits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+from vov3d.errors import ArgumentError
+from vov3d.models import X3D, VoV3D
+from vov3d.native.library import unavailable
+from vov3d.native.lowering import unsupported as supports
+from vov3d.native.network import NativeNetwork, Precision
+
+__all__ = ["NativeNetwork", "Precision", "compile_network", "supports", "unavailable"]
+
+
+def compile_network(
+    model: nn.Module,
+    example: Tensor,
+    precision: Precision,
+    *,
+    calibration: Iterable[Tensor] | None = None,  # noqa: ARG001
+    num_threads: int | None = None,
+) -> NativeNetwork:
+    """Return a network in inference as a function of clips.
+
+    Args:
+        model: a `VoV3D` or `X3D` with depthwise operators, in evaluation.
+        example: clips to run it on once, so that the first call is as quick as the next.
+        precision: of products: "fp32", "bf16" or "int8".
+        calibration: clips that show what values to expect, for "int8"; the example by default.
+        num_threads: threads for a call; torch's number by default.
+
+    Raises:
+        ArgumentError: it cannot run here, or the network cannot be lowered.
+    """
+    reason = unavailable(precision) or supports(model)
+    if reason is not None:
+        raise ArgumentError(reason)
+    if precision == "int8":
+        raise ArgumentError("the native kernel computes in fp32 and bf16 so far")
+    assert isinstance(model, VoV3D | X3D)
+    network = NativeNetwork(model, precision, num_threads or torch.get_num_threads())
+    network(example)
+    return network

@@ -1,0 +1,74 @@
+// Depthwise 3x3x3 convolutions in space and time, one panel of 16 channels and one output row at a time.
+//
+// Frames come one by one. What a frame is worth for the outputs of this and of the next frame is *owed*: two maps of
+// sums that wait for the frames to come, so that every frame is read once.
+#pragma once
+#include "precision.h"
+
+namespace vov3d {
+
+// Kernels of one panel, 16 floats a tap. Separable: 9 taps in space, then 3 in time. Else 3 times 9, earliest first.
+constexpr int separable_taps = 12, full_taps = 27;
+
+template <class P, int STRIDE, bool SEPARABLE>
+struct Depthwise {
+  using Element = typename P::Element;
+  static constexpr int KERNELS = SEPARABLE ? 1 : 3;
+
+  // One output row: `above` is the input of its first tap, `owed` and `owed_next` the row's sums.
+  // finish(column, value) takes each output of the frame before.
+  template <class Finish>
+  static void row(const Element* above, long pitch, const float* taps, float* owed, float* owed_next, int columns,
+                  const Finish& finish) {
+    int column = 0;
+    for (; column + 4 <= columns; column += 4) some<4>(above, pitch, taps, owed, owed_next, column, finish);
+    for (; column < columns; ++column) some<1>(above, pitch, taps, owed, owed_next, column, finish);
+  }
+
+ private:
+  template <int COLUMNS, class Finish>
+  [[gnu::always_inline]] static void some(const Element* above, long pitch, const float* taps, float* owed,
+                                          float* owed_next, int column, const Finish& finish) {
+    Vector sums[KERNELS][COLUMNS];
+    in_space<COLUMNS>(above + column * STRIDE * LANES, pitch, taps, sums);
+    for (int i = 0; i < COLUMNS; ++i) {
+      float *now = owed + (column + i) * LANES, *next = owed_next + (column + i) * LANES;
+      const Vector past = _mm512_load_ps(now), present = _mm512_load_ps(next);
+      if constexpr (SEPARABLE) {
+        const float* in_time = taps + 9 * LANES;
+        const Vector sum = sums[0][i];
+        _mm512_store_ps(next, _mm512_mul_ps(sum, _mm512_load_ps(in_time)));
+        _mm512_store_ps(now, _mm512_fmadd_ps(sum, _mm512_load_ps(in_time + LANES), present));
+        finish(column + i, _mm512_fmadd_ps(sum, _mm512_load_ps(in_time + 2 * LANES), past));
+      } else {
+        _mm512_store_ps(next, sums[0][i]);
+        _mm512_store_ps(now, _mm512_add_ps(sums[1][i], present));
+        finish(column + i, _mm512_add_ps(sums[2][i], past));
+      }
+    }
+  }
+
+  template <int COLUMNS>
+  [[gnu::always_inline]] static void in_space(const Element* above, long pitch, const float* taps,
+                                              Vector (&sums)[KERNELS][COLUMNS]) {
+    constexpr int INPUTS = (COLUMNS - 1) * STRIDE + 3;
+    for (auto& kernel : sums)
+      for (Vector& sum : kernel) sum = _mm512_setzero_ps();
+#pragma GCC unroll 3
+    for (int y = 0; y < 3; ++y) {
+      Vector inputs[INPUTS];
+#pragma GCC unroll 16
+      for (int i = 0; i < INPUTS; ++i) inputs[i] = P::load(above + y * pitch + i * LANES);
+#pragma GCC unroll 3
+      for (int x = 0; x < 3; ++x)
+#pragma GCC unroll 3
+        for (int k = 0; k < KERNELS; ++k) {
+          const Vector tap = _mm512_load_ps(taps + ((k * 3 + y) * 3 + x) * LANES);
+#pragma GCC unroll 8
+          for (int i = 0; i < COLUMNS; ++i) sums[k][i] = _mm512_fmadd_ps(inputs[i * STRIDE + x], tap, sums[k][i]);
+        }
+    }
+  }
+};
+
+}  // namespace vov3d

@@ -1,0 +1,124 @@
+// Pointwise convolutions: pixels times a matrix of weights, tile by tile in registers.
+//
+// Weights lie in panels of 16 output channels: [panel][word of input channels][16][elements of a word]. A tile is a few
+// pixels times a few panels; its sums stay in registers over all input channels of all sources, so that a
+// concatenation is a list of sources that is never written.
+#pragma once
+#include <vector>
+
+#include "memory.h"
+#include "precision.h"
+
+namespace vov3d {
+
+// Input channels as they lie in memory: pixel p begins at `data + p * pitch` bytes and has `words` words.
+struct Source {
+  const char* data;
+  long pitch;
+  int words;
+};
+
+template <class P>
+struct Panels {
+  Buffer<typename P::Element> weights;
+  Buffer<float> bias;
+  int outputs = 0, count = 0;
+  long words = 0;
+
+  // matrix: [outputs][sum of inputs]; each group of inputs begins with a word of its own.
+  Panels(const float* matrix, const float* bias_, int outputs_, const std::vector<int>& inputs)
+      : outputs(outputs_), count(int(rounded_up(outputs_, LANES) / LANES)) {
+    long width = 0;
+    for (int group : inputs) words += rounded_up(group, P::PER_WORD) / P::PER_WORD, width += group;
+    weights.resize(count * words * LANES * P::PER_WORD);
+    bias.resize(count * LANES);
+    for (int output = 0; output < outputs; ++output) {
+      bias[output] = bias_ ? bias_[output] : 0.f;
+      long word = 0, column = 0;
+      for (int group : inputs) {
+        for (int i = 0; i < group; ++i)
+          *at(output, word + i / P::PER_WORD, i % P::PER_WORD) = P::narrow(matrix[output * width + column + i]);
+        word += rounded_up(group, P::PER_WORD) / P::PER_WORD, column += group;
+      }
+    }
+  }
+
+  const __m512i* panel(int index) const { return (const __m512i*)weights.data() + index * words; }
+
+ private:
+  typename P::Element* at(int output, long word, int element) {
+    return weights.data() + ((output / LANES * words + word) * LANES + output % LANES) * P::PER_WORD + element;
+  }
+};
+
+// One tile: out(pixel, panel, sum) for PIXELS pixels from `pixel` on and PANELS panels from `panel` on.
+template <class P, int PIXELS, int PANELS, class Out>
+inline void multiply_tile(const Panels<P>& panels, const std::vector<Source>& sources, long pixel, int panel,
+                          const Out& out) {
+  constexpr int BASES = (PIXELS + 2) / 3;  // x86 addresses three pixels from one register
+  typename P::Sum sums[PIXELS][PANELS] = {};
+  const __m512i* weights = panels.panel(panel);
+  const long stride = panels.words;
+  for (const Source& source : sources) {
+    const long pitch = source.pitch;
+    const char* bases[BASES];
+    for (int i = 0; i < BASES; ++i) {
+      bases[i] = source.data + (pixel + 3 * i) * pitch;
+      asm("" : "+r"(bases[i]));
+    }
+    const __m512i* end = weights + source.words;
+#pragma GCC unroll 2
+    for (; weights < end; ++weights) {
+      __m512i row[PANELS];
+#pragma GCC unroll 8
+      for (int v = 0; v < PANELS; ++v) row[v] = weights[v * stride];
+#pragma GCC unroll 32
+      for (int p = 0; p < PIXELS; ++p) {
+        std::int32_t word;
+        std::memcpy(&word, bases[p / 3] + p % 3 * pitch, 4);
+        const __m512i wide = _mm512_set1_epi32(word);
+#pragma GCC unroll 8
+        for (int v = 0; v < PANELS; ++v) sums[p][v] = P::add_product(sums[p][v], wide, row[v]);
+      }
+#pragma GCC unroll 8
+      for (int i = 0; i < BASES; ++i) bases[i] += 4;
+    }
+  }
+#pragma GCC unroll 32
+  for (int p = 0; p < PIXELS; ++p)
+#pragma GCC unroll 8
+    for (int v = 0; v < PANELS; ++v) out(pixel + p, panel + v, sums[p][v]);
+}
+
+// All pixels of a few panels. The last tile overlaps the one before it: what it writes twice is the same.
+template <class P, int PIXELS, int PANELS, class Out>
+void multiply_panels(const Panels<P>& panels, const std::vector<Source>& sources, long pixels, int panel,
+                     const Out& out) {
+  if (pixels < PIXELS) {
+    for (long pixel = 0; pixel < pixels; ++pixel) multiply_tile<P, 1, PANELS>(panels, sources, pixel, panel, out);
+    return;
+  }
+  for (long pixel = 0; pixel < pixels; pixel += PIXELS)
+    multiply_tile<P, PIXELS, PANELS>(panels, sources, pixel < pixels - PIXELS ? pixel : pixels - PIXELS, panel, out);
+}
+
+// out(pixel, panel, sum) for every pixel and the panels from `first` up to `last`.
+template <class P, class Out>
+void multiply(const Panels<P>& panels, const std::vector<Source>& sources, long pixels, int first, int last,
+              const Out& out) {
+  while (first < last) {
+    const int left = last - first;
+    if (left == 1) {
+      multiply_panels<P, 14, 1>(panels, sources, pixels, first, out);
+      first += 1;
+    } else if (left == 2 || left == 4) {
+      multiply_panels<P, 14, 2>(panels, sources, pixels, first, out);
+      first += 2;
+    } else {
+      multiply_panels<P, 9, 3>(panels, sources, pixels, first, out);
+      first += 3;
+    }
+  }
+}
+
+}  // namespace vov3d

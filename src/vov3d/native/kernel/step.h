@@ -1,0 +1,54 @@
+// What a network is made of, and what a thread sees on its way through it.
+#pragma once
+#include <memory>
+#include <vector>
+
+#include "memory.h"
+#include "plan.h"
+#include "pointwise.h"
+#include "team.h"
+
+namespace vov3d {
+
+// Memory of one thread that a task takes piece by piece.
+class Scratch {
+ public:
+  explicit Scratch(char* at) : at_(at) {}
+
+  template <class T>
+  T* take(long count) {
+    T* piece = reinterpret_cast<T*>(at_);
+    at_ += rounded_up(count * long(sizeof(T)), 64) + 64;
+    return piece;
+  }
+
+ private:
+  char* at_;
+};
+
+// One thread's walk of one clip.
+struct Walk {
+  Team& team;
+  Shape clip;
+  const float* pixels;           // [3][T][H][W]
+  float* features;               // [T][H'][W'][C], of the last step
+  const std::vector<char*>& maps;  // where each tensor lies
+  const std::vector<char*>& own;   // where each step's own memory lies
+  char* scratch;
+};
+
+struct Step {
+  virtual ~Step() = default;
+  virtual long own_bytes(Shape) const { return 0; }
+  virtual long scratch_bytes(Shape) const { return 0; }
+  virtual void run(const Walk&) const = 0;
+
+  std::vector<int> inputs;
+  int index = 0, output = 0;
+};
+
+constexpr int CHUNK = 126;  // pixels of a task, a multiple of what tiles have
+
+inline int chunks(long pixels) { return int((pixels + CHUNK - 1) / CHUNK); }
+
+}  // namespace vov3d

@@ -1,0 +1,243 @@
+// A bottleneck: pointwise, ReLU, depthwise in space and time, norm, gate, Swish, pointwise, residual sum, ReLU.
+//
+// It is walked in tiles of rows or groups of panels, each small enough that what lies between the two products stays in
+// the core's cache, and each over all frames in turn:
+//
+//     frame t ── expand ──> tile with a border ── 3x3 ──> taps in time, owed to t-1, t, t+1 ──> output of frame t-1
+//
+// Without a gate and with all panels in one tile that output is activated and projected at once. Else it is written,
+// the sums for the gate along with it, and a second pass activates and projects chunk by chunk.
+#pragma once
+#include <cmath>
+
+#include "convolution.h"
+#include "depthwise.h"
+
+namespace vov3d {
+
+struct Gate {
+  int hidden = 0;  // 0: there is none
+  std::vector<float> squeeze, squeeze_bias, excite, excite_bias;
+};
+
+template <class P>
+struct Unit : Step {
+  using Element = typename P::Element;
+  static constexpr long CACHE_BYTES = 600 << 10;
+  static constexpr int SMALL_MAP = 400;  // pixels of a frame that is not cut into rows
+
+  Panels<P> expand, project;
+  Buffer<float> taps, bias;  // [panel][tap][16], [panel][16]
+  Gate gate;
+  Tensor from, to;
+  int channels, stride, shortcut;
+  bool separable;
+
+  Unit(Panels<P> expand_, Panels<P> project_, Tensor from_, Tensor to_, int channels_, int stride_, int shortcut_,
+       bool separable_, const float* kernel, const float* bias_, Gate gate_)
+      : expand(std::move(expand_)), project(std::move(project_)), gate(std::move(gate_)), from(from_), to(to_),
+        channels(channels_), stride(stride_), shortcut(shortcut_), separable(separable_) {
+    const int count = num_taps();
+    taps.resize(long(expand.count) * count * LANES);
+    bias.resize(long(expand.count) * LANES);
+    for (int c = 0; c < channels; ++c) {
+      bias[c] = bias_[c];
+      for (int tap = 0; tap < count; ++tap)
+        taps[(c / LANES * count + tap) * LANES + c % LANES] = kernel[c * count + tap];
+    }
+  }
+
+  long own_bytes(Shape clip) const override {
+    const Shape in = from.shape(clip), out = in.strided(stride);
+    const Tiling tiling = tile(in, out);
+    return totals_size(tiling) * 4 + (fused(tiling) ? 0 : out.pixels() * expand.count * LANES * long(sizeof(Element)));
+  }
+
+  long scratch_bytes(Shape clip) const override {
+    const Shape in = from.shape(clip), out = in.strided(stride);
+    const Tiling tiling = tile(in, out);
+    const long gated = long(expand.count) * LANES * (CHUNK * long(sizeof(Element)) + 8) + 4 * gate.hidden;
+    return std::max(cache_bytes(in, out, tiling.rows, tiling.panels) + in_rows(tiling.rows) * in.columns * 4l +
+                        tiling.panels * LANES * 4,
+                    gated) + 4096;
+  }
+
+  void run(const Walk& walk) const override {
+    const Shape in = from.shape(walk.clip), out = in.strided(stride);
+    const Tiling tiling = tile(in, out);
+    float* totals = reinterpret_cast<float*>(walk.own[index]);
+    Element* mixed = reinterpret_cast<Element*>(totals + totals_size(tiling));
+    walk.team.share(tiling.tiles * tiling.groups, [&](int task) {
+      Tile tile{};
+      tile.first_row = task % tiling.tiles * tiling.rows;
+      tile.rows = std::min(tiling.rows, out.rows - tile.first_row);
+      tile.first_panel = task / tiling.tiles * tiling.panels;
+      tile.panels = std::min(tiling.panels, expand.count - tile.first_panel);
+      float* sums = totals + (task % tiling.tiles * expand.count + tile.first_panel) * LANES;
+      if (stride == 1)
+        separable ? walk_tile<1, true>(walk, in, out, tile, fused(tiling), mixed, sums)
+                  : walk_tile<1, false>(walk, in, out, tile, fused(tiling), mixed, sums);
+      else
+        separable ? walk_tile<2, true>(walk, in, out, tile, fused(tiling), mixed, sums)
+                  : walk_tile<2, false>(walk, in, out, tile, fused(tiling), mixed, sums);
+    });
+    if (!fused(tiling)) second_pass(walk, out, mixed, totals, tiling.tiles);
+  }
+
+ private:
+  struct Tiling {
+    int rows, tiles, panels, groups;
+  };
+  struct Tile {
+    int first_row, rows, first_panel, panels;
+  };
+
+  int num_taps() const { return separable ? separable_taps : full_taps; }
+  bool fused(Tiling tiling) const { return gate.hidden == 0 && tiling.groups == 1; }
+  int in_rows(int rows) const { return (rows - 1) * stride + 3; }
+  long totals_size(Tiling tiling) const { return rounded_up(long(tiling.tiles) * expand.count * LANES, 16); }
+
+  long cache_bytes(Shape in, Shape out, int rows, int panels) const {
+    const long inputs = long(in_rows(rows)) * (in.columns + 2), outputs = long(rows) * out.columns;
+    return panels * LANES * (inputs * long(sizeof(Element)) + outputs * (8 + long(sizeof(Element))));
+  }
+
+  Tiling tile(Shape in, Shape out) const {
+    Tiling tiling{out.rows, 1, expand.count, 1};
+    if (out.frame() <= SMALL_MAP) {
+      while (tiling.panels > 2 &&
+             (tiling.groups < 2 || cache_bytes(in, out, tiling.rows, tiling.panels) > CACHE_BYTES)) {
+        ++tiling.groups;
+        tiling.panels = (expand.count + tiling.groups - 1) / tiling.groups;
+      }
+      tiling.groups = (expand.count + tiling.panels - 1) / tiling.panels;
+      return tiling;
+    }
+    while (tiling.rows > 1 && (tiling.tiles < 2 || cache_bytes(in, out, tiling.rows, tiling.panels) > CACHE_BYTES)) {
+      ++tiling.tiles;
+      tiling.rows = (out.rows + tiling.tiles - 1) / tiling.tiles;
+    }
+    tiling.tiles = (out.rows + tiling.rows - 1) / tiling.rows;
+    return tiling;
+  }
+
+  template <int STRIDE, bool SEPARABLE>
+  void walk_tile(const Walk& walk, Shape in, Shape out, Tile tile, bool fused, Element* mixed, float* sums) const {
+    Scratch scratch(walk.scratch);
+    const long row_pitch = long(in.columns + 2) * LANES, plane = in_rows(tile.rows) * row_pitch;
+    const long pixels = long(tile.rows) * out.columns, owed_plane = pixels * LANES;
+    Element* wide = scratch.take<Element>(tile.panels * plane);
+    float* owed[2] = {scratch.take<float>(tile.panels * owed_plane), scratch.take<float>(tile.panels * owed_plane)};
+    Element* here = fused ? scratch.take<Element>(tile.panels * owed_plane) : nullptr;
+    const int above = tile.first_row * STRIDE - 1;
+    const int begin = std::max(above, 0), end = std::min(above + in_rows(tile.rows), in.rows);
+    int* places = scratch.take<int>(long(end - begin) * in.columns);
+    for (int y = begin, i = 0; y < end; ++y)
+      for (int x = 0; x < in.columns; ++x) places[i++] = int(((y - above) * (in.columns + 2) + x + 1) * LANES);
+    std::memset(wide, 0, tile.panels * plane * sizeof(Element));
+    std::memset(owed[0], 0, tile.panels * owed_plane * 4);
+    std::memset(owed[1], 0, tile.panels * owed_plane * 4);
+    std::memset(sums, 0, tile.panels * LANES * 4);
+
+    for (int frame = 0; frame <= in.frames; ++frame) {
+      if (frame < in.frames)
+        expand_frame(walk, (frame * long(in.rows) + begin) * in.columns, long(end - begin) * in.columns, tile, places,
+                     wide, plane);
+      else
+        std::memset(wide, 0, tile.panels * plane * sizeof(Element));
+      Element* done = fused ? here
+                            : mixed + (tile.first_panel * out.pixels() + (frame - 1) * out.frame() +
+                                       long(tile.first_row) * out.columns) * LANES;
+      const long done_plane = fused ? owed_plane : out.pixels() * LANES;
+      for (int panel = 0; panel < tile.panels; ++panel) {
+        const int whole = tile.first_panel + panel;
+        const float* kernel = taps.data() + long(whole) * num_taps() * LANES;
+        const Vector shift = _mm512_load_ps(bias.data() + whole * LANES);
+        Vector sum = _mm512_load_ps(sums + panel * LANES);
+        for (int y = 0; y < tile.rows; ++y) {
+          Element* to_row = done + panel * done_plane + long(y) * out.columns * LANES;
+          const long owed_row = panel * owed_plane + long(y) * out.columns * LANES;
+          auto rows = [&](auto finish) {
+            Depthwise<P, STRIDE, SEPARABLE>::row(wide + panel * plane + y * STRIDE * row_pitch, row_pitch, kernel,
+                                                 owed[0] + owed_row, owed[1] + owed_row, out.columns, finish);
+          };
+          if (frame == 0)
+            rows([](int, Vector) {});
+          else if (gate.hidden)
+            rows([&](int column, Vector x) {
+              x = _mm512_add_ps(x, shift);
+              sum = _mm512_add_ps(sum, x);
+              P::store(to_row + column * LANES, x);
+            });
+          else
+            rows([&](int column, Vector x) { P::store(to_row + column * LANES, P::swish(_mm512_add_ps(x, shift))); });
+        }
+        _mm512_store_ps(sums + panel * LANES, sum);
+      }
+      if (fused && frame > 0)
+        project_pixels(walk, (frame - 1) * out.frame() + long(tile.first_row) * out.columns, pixels, here, owed_plane);
+    }
+  }
+
+  void expand_frame(const Walk& walk, long first, long pixels, Tile tile, const int* places, Element* wide,
+                    long plane) const {
+    const long pitch = from.pitch() * long(sizeof(Element));
+    const std::vector<Source> source{
+        {walk.maps[inputs[0]] + first * pitch, pitch, int(rounded_up(from.channels, P::PER_WORD) / P::PER_WORD)}};
+    multiply<P>(expand, source, pixels, tile.first_panel, tile.first_panel + tile.panels,
+                [&](long pixel, int panel, typename P::Sum sum) {
+                  const Vector x = _mm512_add_ps(sum, _mm512_load_ps(expand.bias.data() + panel * LANES));
+                  P::store(wide + (panel - tile.first_panel) * plane + places[pixel], relu(x));
+                });
+  }
+
+  void project_pixels(const Walk& walk, long first, long pixels, const Element* mixed, long plane) const {
+    std::vector<Source> sources;
+    for (int left = channels; left > 0; left -= LANES, mixed += plane)
+      sources.push_back({reinterpret_cast<const char*>(mixed), LANES * long(sizeof(Element)),
+                         int(rounded_up(std::min(left, LANES), P::PER_WORD) / P::PER_WORD)});
+    auto map = [&](int tensor) { return reinterpret_cast<Element*>(walk.maps[tensor]) + first * to.pitch(); };
+    const MapWriter<P, Element> writer{project, map(output), shortcut < 0 ? nullptr : map(shortcut), to.pitch(), true};
+    multiply<P>(project, sources, pixels, 0, project.count, writer);
+  }
+
+  void second_pass(const Walk& walk, Shape out, const Element* mixed, const float* totals, int tiles) const {
+    Scratch scratch(walk.scratch);
+    float* gates = scratch.take<float>(long(expand.count) * LANES);
+    if (gate.hidden) compute_gates(totals, tiles, out.pixels(), scratch.take<float>(gate.hidden), gates);
+    Element* active = scratch.take<Element>(long(expand.count) * CHUNK * LANES);
+    const long plane = out.pixels() * LANES;
+    walk.team.share(chunks(out.pixels()), [&](int chunk) {
+      const long first = long(chunk) * CHUNK, pixels = std::min(long(CHUNK), out.pixels() - first);
+      if (!gate.hidden) return project_pixels(walk, first, pixels, mixed + first * LANES, plane);
+      for (int panel = 0; panel < expand.count; ++panel) {
+        const Vector scale = _mm512_loadu_ps(gates + panel * LANES);
+        for (long i = 0; i < pixels; ++i) {
+          const Vector x = P::load(mixed + panel * plane + (first + i) * LANES);
+          P::store(active + (panel * long(CHUNK) + i) * LANES, P::swish(_mm512_mul_ps(x, scale)));
+        }
+      }
+      project_pixels(walk, first, pixels, active, CHUNK * LANES);
+    });
+  }
+
+  void compute_gates(const float* totals, int tiles, long pixels, float* hidden, float* gates) const {
+    for (int c = 0; c < channels; ++c) {
+      gates[c] = 0;
+      for (int tile = 0; tile < tiles; ++tile) gates[c] += totals[tile * expand.count * LANES + c];
+      gates[c] /= float(pixels);
+    }
+    for (int h = 0; h < gate.hidden; ++h) {
+      float x = gate.squeeze_bias[h];
+      for (int c = 0; c < channels; ++c) x += gate.squeeze[h * channels + c] * gates[c];
+      hidden[h] = std::max(x, 0.f);
+    }
+    for (int c = 0; c < expand.count * LANES; ++c) {
+      float x = c < channels ? gate.excite_bias[c] : 0.f;
+      for (int h = 0; c < channels && h < gate.hidden; ++h) x += gate.excite[c * gate.hidden + h] * hidden[h];
+      gates[c] = 1 / (1 + std::exp(-x));
+    }
+  }
+};
+
+}  // namespace vov3d

@@ -1,0 +1,120 @@
+"""The kernel's C++ source, compiled on first use by the system's compiler and kept for later processes."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+from ctypes import POINTER, c_float, c_int, c_void_p
+from pathlib import Path
+
+from vov3d.errors import ArgumentError
+from vov3d.files import write_atomically
+
+SOURCES = Path(__file__).parent / "kernel"
+FLAGS = ("-std=c++17", "-O3", "-march=native", "-ffp-contract=fast", "-fPIC", "-shared", "-pthread", "-w")
+NEEDED = ("avx512f", "avx512bw", "avx512dq", "avx512vl")
+NEEDED_BY = {"fp32": (), "bf16": ("avx512_bf16",), "int8": ("avx512_bf16", "avx512_vnni")}
+COMPILERS = ("c++", "g++", "clang++")
+
+_FLOATS, _INTS = POINTER(c_float), POINTER(c_int)
+_SIGNATURES = {
+    "vov3d_new": (c_void_p, [c_int]),
+    "vov3d_delete": (None, [c_void_p]),
+    "vov3d_stem": (c_int, [c_void_p, c_int, *[_FLOATS] * 3]),
+    "vov3d_unit": (c_int, [c_void_p, *[c_int] * 5, *[_FLOATS] * 4, c_int, *[_FLOATS] * 6, c_int]),
+    "vov3d_pointwise": (c_int, [c_void_p, c_int, _INTS, c_int, c_int, _FLOATS, _FLOATS, *[c_int] * 3]),
+    "vov3d_run": (c_int, [c_void_p, _FLOATS, *[c_int] * 4, _FLOATS, c_int]),
+}
+
+
+def unavailable(precision: str = "fp32") -> str | None:
+    """Return why the kernel cannot run here, one line, or ``None`` if it can. Compiles nothing."""
+    features = _cpu_features()
+    lacking = [name for name in (*NEEDED, *NEEDED_BY[precision]) if name not in features]
+    if lacking:
+        return f"the native kernel needs a processor with {', '.join(lacking)} in {precision}"
+    return None if _compiler() else "the native kernel needs a C++ compiler: install g++ or clang++, or set CXX"
+
+
+@functools.cache
+def load_library() -> ctypes.CDLL:
+    """Compile the kernel unless a process before this one has, and load it.
+
+    Raises:
+        ArgumentError: it cannot be compiled; the line says what the compiler said.
+    """
+    compiler = _compiler()
+    if compiler is None:
+        raise ArgumentError(str(unavailable()))
+    path = _cache_folder() / f"{_fingerprint(compiler)}.so"
+    if not path.is_file():
+        _compile(compiler, path)
+    library = ctypes.CDLL(str(path))
+    for name, (result, arguments) in _SIGNATURES.items():
+        function = getattr(library, name)
+        function.restype, function.argtypes = result, arguments
+    return library
+
+
+def _compile(compiler: str, path: Path) -> None:
+    from filelock import FileLock
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_suffix(".lock")):
+        if not path.is_file():
+            write_atomically(path, lambda temporary: _run_compiler(compiler, temporary))
+
+
+def _run_compiler(compiler: str, out: Path) -> None:
+    command = [*compiler.split(), *FLAGS, "-o", str(out), str(SOURCES / "network.cpp")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        errors = (
+            [line for line in done.stderr.splitlines() if "error" in line] or done.stderr.splitlines() or ["no word"]
+        )
+        raise ArgumentError(f"{compiler} could not compile the native kernel: {errors[0]}")
+
+
+def _compiler() -> str | None:
+    """The command that compiles C++: CXX, or the first of the usual names."""
+    named = os.environ.get("CXX")
+    if named:
+        return named if shutil.which(named.split()[0]) else None
+    return next((name for name in COMPILERS if shutil.which(name)), None)
+
+
+def _fingerprint(compiler: str) -> str:
+    version = subprocess.run([*compiler.split(), "--version"], capture_output=True, text=True, check=False).stdout
+    digest = hashlib.sha256()
+    for text in (compiler, version, *FLAGS, *sorted(_cpu_features())):
+        digest.update(text.encode() + b"\0")
+    for source in sorted(SOURCES.iterdir()):
+        if source.suffix in (".h", ".cpp"):
+            digest.update(source.read_bytes() + b"\0")
+    return digest.hexdigest()[:32]
+
+
+def _cache_folder() -> Path:
+    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    folder = Path(base)
+    if not os.access(folder if folder.exists() else folder.parent, os.W_OK):  # a home that cannot be written to
+        folder = Path(tempfile.gettempdir()) / f"cache-{os.getuid()}"
+    return folder / "vov3d" / "native"
+
+
+@functools.cache
+def _cpu_features() -> frozenset[str]:
+    """What the processor can do, as Linux names it; nothing on other systems."""
+    if sys.platform != "linux" or platform.machine() != "x86_64":
+        return frozenset()
+    for line in Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace").splitlines():
+        if line.startswith("flags"):
+            return frozenset(line.partition(":")[2].split())
+    return frozenset()

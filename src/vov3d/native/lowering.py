@@ -1,0 +1,163 @@
+"""A VoV3D or X3D network as the kernel's steps: norms folded, sums and concatenations joined to what comes before."""
+
+from __future__ import annotations
+
+import ctypes
+from ctypes import POINTER, c_float, c_int
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from vov3d.layers import (
+    BatchNorm,
+    Bottleneck,
+    ClipHead,
+    ConvNorm,
+    D1Plus2D,
+    D2Plus1D,
+    DepthwiseConv3d,
+    Residual,
+    SqueezeExcitation,
+    Stem,
+)
+from vov3d.models import TOSA, X3D, VoV3D
+
+NO_SHORTCUT = -1
+
+
+def unsupported(model: nn.Module) -> str | None:
+    """Return why a network cannot be lowered, one line, or ``None`` if it can."""
+    if type(model) not in (VoV3D, X3D):
+        return f"the native kernel knows VoV3D and X3D, not {type(model).__name__}"
+    if model.training:
+        return "the native kernel is for inference: call eval() first"
+    for module in model.modules():
+        if isinstance(module, Bottleneck) and not isinstance(module.operator, D2Plus1D | D1Plus2D | DepthwiseConv3d):
+            return f"the native kernel has no {type(module.operator).__name__}; depthwise operators only"
+    return None
+
+
+class Lowering:
+    """Adds the steps of a network, one after the other; each gives the number of the map that it makes.
+
+    Args:
+        library: the kernel.
+        network: the kernel's network that steps are added to.
+    """
+
+    def __init__(self, library: ctypes.CDLL, network: int) -> None:
+        self.library = library
+        self.network = network
+
+    def add_network(self, model: VoV3D | X3D) -> None:
+        """Add all of a network up to what its head pools."""
+        current = self._stem(cast(Stem, model.stem))
+        for block in model.blocks():
+            assert isinstance(block, Residual)
+            current = self._block(block, current)
+        assert isinstance(model.head, ClipHead)
+        self._conv_norm(model.head.expand, [current], rectified=True, last=True)
+
+    def _block(self, block: Residual, current: int) -> int:
+        shortcut = current
+        if isinstance(block.shortcut, ConvNorm):
+            shortcut = self._conv_norm(block.shortcut, [current], stride=block.shortcut.conv.stride[1])
+        branch = block.branch
+        if isinstance(branch, TOSA):
+            return self._tosa(branch, current, shortcut)
+        assert isinstance(branch, Bottleneck)
+        return self._bottleneck(branch, current, NO_SHORTCUT if block.shortcut is None else shortcut)
+
+    def _tosa(self, tosa: TOSA, current: int, shortcut: int) -> int:
+        maps = [current] if tosa.keeps_input else []
+        for unit in tosa.units:
+            assert isinstance(unit, Residual)
+            current = self._block(unit, current)
+            maps.append(current)
+        return self._conv_norm(tosa.aggregate, maps, shortcut=shortcut, rectified=True)
+
+    def _stem(self, stem: Stem) -> int:
+        scale, bias = _affine(stem.norm)
+        temporal = stem.temporal.weight.flatten(1) * scale[:, None]
+        spatial = stem.spatial.weight.flatten(1)
+        keep = _floats(spatial), _floats(temporal), _floats(bias)
+        return int(self.library.vov3d_stem(self.network, len(bias), *map(_pointer, keep)))
+
+    def _bottleneck(self, unit: Bottleneck, current: int, shortcut: int) -> int:
+        scale, bias = _affine(unit.norm)
+        kernel, stride = _taps(unit.operator, scale)
+        separable = not isinstance(unit.operator, DepthwiseConv3d)
+        gate = unit.gate
+        gates: list[Tensor] = []
+        if isinstance(gate, SqueezeExcitation):
+            for layer in (gate.fc1, gate.fc2):
+                assert layer.bias is not None
+                gates += [_floats(layer.weight), _floats(layer.bias)]
+        wide = [*_folded(unit.expand), _floats(kernel), _floats(bias)]
+        narrow = _folded(unit.project)
+        hidden = len(gates[1]) if gates else 0
+        return int(
+            self.library.vov3d_unit(
+                *(self.network, current, len(bias), len(narrow[1]), stride, int(separable)),
+                *map(_pointer, wide),
+                hidden,
+                *(map(_pointer, gates) if gates else (None,) * 4),
+                *map(_pointer, narrow),
+                shortcut,
+            )
+        )
+
+    def _conv_norm(
+        self,
+        layer: ConvNorm,
+        maps: list[int],
+        *,
+        stride: int = 1,
+        shortcut: int = NO_SHORTCUT,
+        rectified: bool = False,
+        last: bool = False,
+    ) -> int:
+        weight, bias = _folded(layer)
+        numbers = (c_int * len(maps))(*maps)
+        return int(
+            self.library.vov3d_pointwise(
+                *(self.network, len(maps), numbers, len(bias), stride, _pointer(weight), _pointer(bias)),
+                *(shortcut, int(rectified), int(last)),
+            )
+        )
+
+
+def _affine(norm: BatchNorm) -> tuple[Tensor, Tensor]:
+    """Scale and shift of a norm in evaluation, in float64."""
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    scale = norm.weight.double() / (norm.running_var.double() + norm.eps).sqrt()
+    return scale, norm.bias.double() - norm.running_mean.double() * scale
+
+
+def _folded(layer: ConvNorm) -> list[Tensor]:
+    """Matrix ``[C_out, C_in]`` and bias of a pointwise convolution and its norm."""
+    scale, bias = _affine(layer.norm)
+    return [_floats(layer.conv.weight.flatten(1).double() * scale[:, None]), _floats(bias)]
+
+
+def _taps(operator: nn.Module, scale: Tensor) -> tuple[Tensor, int]:
+    """Taps ``[C, 9 + 3]`` of a factorised operator or ``[C, 27]`` of a full one, scaled by the norm; its stride.
+
+    The factors commute: nothing stands between them.
+    """
+    if isinstance(operator, D2Plus1D | D1Plus2D):
+        spatial = operator.spatial.weight.flatten(1).double()
+        temporal = operator.temporal.weight.flatten(1).double() * scale[:, None]
+        return torch.cat([spatial, temporal], dim=1), operator.spatial.stride[1]
+    assert isinstance(operator, DepthwiseConv3d)
+    return operator.weight.flatten(1).double() * scale[:, None], operator.stride[1]
+
+
+def _floats(values: Tensor) -> Tensor:
+    return values.detach().to("cpu", torch.float32).contiguous()
+
+
+def _pointer(values: Tensor) -> ctypes._Pointer[c_float]:
+    return ctypes.cast(values.data_ptr(), POINTER(c_float))

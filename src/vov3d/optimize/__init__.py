@@ -1,0 +1,14 @@
+"""A trained network, as fast as this CPU allows: other engines behind the same contract.
+
+::
+
+    clips ── folded network, by one of the back ends ── map ── pool, classifier: torch, float32 ── logits
+                                                                                   │
+    example ── plain network, float32 ── logits ─────────────── how far apart? ────┘
+"""
+
+from vov3d.optimize.backend import PRECISIONS, Precision
+from vov3d.optimize.choosing import BACKENDS, optimize
+from vov3d.optimize.network import Optimized
+
+__all__ = ["BACKENDS", "PRECISIONS", "Optimized", "Precision", "optimize"]

@@ -1,0 +1,137 @@
+"""The best back end that is there, checked against the plain network."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from vov3d.errors import ArgumentError, OptimizeError, unknown_name
+from vov3d.models import ClipClassifier
+from vov3d.models.clip_classifier import check_clips
+from vov3d.optimize import eager, inductor, native, onnx_runtime, openvino
+from vov3d.optimize.backend import PRECISIONS, Backend, Job, Precision
+from vov3d.optimize.folding import folded
+from vov3d.optimize.network import Optimized
+
+log = logging.getLogger("vov3d")
+
+BACKENDS: Mapping[str, Backend] = {
+    one.BACKEND.name: one.BACKEND for one in (native, openvino, eager, onnx_runtime, inductor)
+}
+"""Back ends by name, the quickest first (docs/optimize.md); ``auto`` takes none that compiles for minutes."""
+
+NEVER_CHOSEN = ("compile",)
+
+LARGEST_ERROR = 1e-4
+"""How far off a float32 logit may be, over the largest."""
+
+LEAST_COSINE: Mapping[Precision, float] = {"fp32": 0.999999, "bf16": 0.99, "int8": 0.98}
+
+
+def optimize(
+    model: ClipClassifier,
+    example: Tensor,
+    precision: Precision = "fp32",
+    backend: str = "auto",
+    *,
+    calibration: Tensor | None = None,
+    num_threads: int | None = None,
+) -> Optimized:
+    """Return a network that gives the same logits in less time on a CPU.
+
+    >>> fast = vov3d.optimize(model.eval(), clips, precision="bf16")
+    >>> fast(clips).argmax(1)
+
+    Norms are folded into convolutions, a back end compiles what is left, and the logits of the example are compared
+    with those of the plain network.
+
+    Args:
+        model: the network, on the CPU, in float32 and in evaluation mode; it is not changed.
+        example: clips ``[N, 3, T, H, W]`` such as it will see: any N later, but the same T, H and W.
+        precision: of weights and activations: ``"fp32"``, ``"bf16"`` or ``"int8"``.
+        backend: one of `BACKENDS`; ``"auto"`` takes the first that is there, takes this network, and passes the check.
+        calibration: for int8, clips ``[M, 3, T, H, W]`` like those to come, from which ranges are taken; 32 do well.
+        num_threads: threads of an operator; by default torch's.
+
+    Raises:
+        ArgumentError: the network or an argument cannot be used.
+        OptimizeError: the back end is not there, cannot compute this network, or is too far off.
+    """
+    job = _job(model, example, precision, calibration, num_threads)
+    if backend != "auto" and backend not in BACKENDS:
+        raise ArgumentError(unknown_name("backend", backend, ["auto", *BACKENDS]))
+    names = [name for name in BACKENDS if name not in NEVER_CHOSEN] if backend == "auto" else [backend]
+    with torch.no_grad():
+        expected = model(example)
+    passed_over: dict[str, str] = {}
+    for name in names:
+        reason = BACKENDS[name].refuses(model, precision)
+        if reason is None:
+            found = _tried(BACKENDS[name], job, expected)
+            if isinstance(found, Optimized):
+                found.passed_over = passed_over
+                return found
+            reason = found
+            if name != names[-1]:
+                log.warning("back end %s is passed over: %s", name, reason)
+        passed_over[name] = reason
+    reasons = "; ".join(f"{name}: {reason}" for name, reason in passed_over.items())
+    raise OptimizeError(f"no back end computes this {type(model).__name__} in {precision} here: {reasons}")
+
+
+def _job(
+    model: ClipClassifier, example: Tensor, precision: Precision, calibration: Tensor | None, num_threads: int | None
+) -> Job:
+    """The checked arguments."""
+    if precision not in PRECISIONS:
+        raise ArgumentError(unknown_name("precision", precision, PRECISIONS))
+    if model.training:
+        raise ArgumentError("the network is in training mode; call model.eval() first")
+    like = next(model.parameters())
+    if like.device.type != "cpu" or like.dtype != torch.float32:
+        raise ArgumentError(f"the network is {like.dtype} on {like.device}; only float32 on the CPU can be optimised")
+    check_clips(example)
+    if precision == "int8" and calibration is None:
+        raise ArgumentError("int8 needs calibration clips, like those that the network will see: calibration")
+    if calibration is not None:
+        check_clips(calibration)
+        if calibration.shape[1:] != example.shape[1:] or not len(calibration):
+            raise ArgumentError(
+                f"calibration clips have shape {list(calibration.shape)}, the example {list(example.shape)}; all but "
+                "the first number must be the same"
+            )
+    threads = torch.get_num_threads() if num_threads is None else num_threads
+    if threads < 1:
+        raise ArgumentError(f"num_threads is {threads}; it must be 1 or more")
+    return Job(model, folded(model), example.float(), precision, calibration, threads)
+
+
+def _tried(backend: Backend, job: Job, expected: Tensor) -> Optimized | str:
+    """A network that passed the check, or why there is none."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(job.num_threads)
+    try:
+        with torch.no_grad():
+            optimized = Optimized(backend.name, backend.compile(job), job)
+    except Exception as error:  # noqa: BLE001  other people's compilers raise what they like
+        return f"it fails on this network: {type(error).__name__}: {_reason(error)}"
+    finally:
+        torch.set_num_threads(before)
+    logits = optimized(job.example)
+    scale = expected.abs().max().clamp_min(torch.finfo(torch.float32).tiny)
+    optimized.max_error = float((logits - expected).abs().max() / scale)
+    optimized.cosine = float(torch.cosine_similarity(logits.double(), expected.double()).min())
+    if job.precision == "fp32" and not optimized.max_error <= LARGEST_ERROR:
+        return f"its logits are off by {optimized.max_error:.1e} of the largest; allowed is {LARGEST_ERROR:.0e}"
+    if not optimized.cosine >= LEAST_COSINE[job.precision]:
+        least = LEAST_COSINE[job.precision]
+        return f"the cosine of its logits to the plain ones is {optimized.cosine:.4f}; allowed is {least} or more"
+    return optimized
+
+
+def _reason(error: Exception) -> str:
+    """One line of what may be pages; OpenVINO's end in a summary."""
+    return " ".join(str(error).rpartition("Summary:")[2].split())[:200]

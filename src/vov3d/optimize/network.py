@@ -1,0 +1,108 @@
+"""A network in front of a faster engine, with the contract of every network."""
+
+from __future__ import annotations
+
+import copy
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from vov3d.errors import ArgumentError
+from vov3d.models.clip_classifier import check_clips
+from vov3d.optimize.backend import Compiled, Job, Precision
+
+
+class Optimized(nn.Module):
+    """A network for inference on a CPU: ``optimized(clips) -> logits``, without gradients.
+
+    The back end computes the map that the head pools; pooling and classification stay in torch and in float32.
+
+    Shape: ``[N, 3, T, H, W] -> [N, K]`` for any N, and the T, H and W that it was optimised for.
+
+    Attributes:
+        backend: the engine that computes.
+        precision: of its weights and activations.
+        num_threads: threads of an operator; those of torch are restored after each call.
+        max_error: largest difference of a logit from the plain network's on the example, over its largest logit.
+        cosine: least cosine of a clip's logits to the plain network's, on the example.
+        passed_over: why each back end that comes before this one was passed over, by name.
+    """
+
+    backend: str
+    precision: Precision
+    num_threads: int
+    max_error: float
+    cosine: float
+    passed_over: Mapping[str, str]
+
+    def __init__(self, backend: str, compiled: Compiled, job: Job) -> None:
+        super().__init__()
+        self.backend = backend
+        self.precision = job.precision
+        self.num_threads = job.num_threads
+        self.head = copy.deepcopy(job.folded.head)
+        self.num_classes = job.folded.num_classes
+        self._compiled = compiled
+        self._size = tuple(job.example.shape[2:])
+        self._lock = threading.Lock()
+        super().train(False)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type of clips and logits."""
+        return torch.float32
+
+    def forward(self, clips: Tensor) -> Tensor:  # noqa: D102
+        with self._computing():
+            return self.head.classify(self._map(clips))
+
+    def position_logits(self, clips: Tensor, window: tuple[int, int, int] = (16, 7, 7)) -> Tensor:
+        """Return the logits at every position of the head's window; see `vov3d.models.ClipClassifier`.
+
+        Shape: ``[N, 3, T, H, W] -> [N, P, K]``
+        """
+        with self._computing():
+            return self.head.classify_positions(self._map(clips), window)
+
+    def train(self, mode: bool = True) -> Optimized:
+        """Stay in evaluation.
+
+        Raises:
+            ArgumentError: it was to train.
+        """
+        if mode:
+            raise ArgumentError("an optimised network cannot be trained; train the network and optimise it again")
+        return self
+
+    def __str__(self) -> str:
+        threads = f"{self.num_threads} thread{'s' if self.num_threads > 1 else ''}"
+        return (
+            f"{self.backend}, {self.precision}, {threads}: logits differ from plain float32 by at most "
+            f"{self.max_error:.1e} of the largest, cosine {self.cosine:.5f}"
+        )
+
+    def _map(self, clips: Tensor) -> Tensor:
+        check_clips(clips)
+        if tuple(clips.shape[2:]) != self._size:
+            frames, rows, columns = self._size
+            raise ArgumentError(
+                f"clips have {clips.shape[2]} frames of {clips.shape[3]}x{clips.shape[4]}; this network was optimised "
+                f"for {frames} of {rows}x{columns}: optimise it for an example of the other size"
+            )
+        if not len(clips):
+            raise ArgumentError("clips hold no clip; give 1 or more")
+        return self._compiled(clips.float())
+
+    @contextmanager
+    def _computing(self) -> Iterator[None]:
+        """One call at a time, without gradients, with threads of its own."""
+        with self._lock, torch.no_grad():
+            before = torch.get_num_threads()
+            torch.set_num_threads(self.num_threads)
+            try:
+                yield
+            finally:
+                torch.set_num_threads(before)

@@ -1,0 +1,177 @@
+"""The native kernel gives what the plain network gives."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from tests.filling import fill
+from vov3d import native
+from vov3d.errors import ArgumentError
+from vov3d.layers import OPERATORS
+from vov3d.models import X3D, VoV3D, create_model
+from vov3d.native import library
+
+SMALL = {
+    "small": lambda: VoV3D(12, (2, 1, 2, 1), num_units=3, num_classes=7),
+    "small_x3d": lambda: X3D(0.4, num_classes=7),
+    "d1plus2d": lambda: VoV3D(16, (1, 1, 1, 1), operator=OPERATORS["d1plus2d"], num_classes=7),
+    "full": lambda: VoV3D(16, (1, 1, 1, 1), operator=OPERATORS["dw_bottleneck"], num_classes=7),
+}
+PUBLISHED = ("vov3d_s", "vov3d_m", "vov3d_l", "x3d_m", "x3d_l")
+LEAST_COSINE = {"fp32": 1 - 1e-6, "bf16": 0.999}
+
+pytestmark = pytest.mark.skipif(native.unavailable() is not None, reason=str(native.unavailable()))
+
+
+@pytest.fixture(params=list(LEAST_COSINE))
+def precision(request: pytest.FixtureRequest) -> native.Precision:
+    """Every precision that this processor has."""
+    reason = native.unavailable(request.param)
+    if reason is not None:
+        pytest.skip(reason)
+    return request.param
+
+
+def network(name: str) -> nn.Module:
+    """A network in evaluation whose norms do something."""
+    if name not in SMALL:
+        model = create_model(name, num_classes=7)
+        fill(model)
+        return model.eval()
+    torch.manual_seed(1)
+    model = SMALL[name]()
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm3d):
+            module.weight.data.uniform_(0.5, 1.5)
+            module.bias.data.normal_(0, 0.2)
+            module.running_mean.normal_(0, 0.1)
+            module.running_var.uniform_(0.01, 2)
+    return model.eval()
+
+
+def clips_of(*shape: int) -> Tensor:
+    return torch.randn(shape[0], 3, *shape[1:], generator=torch.Generator().manual_seed(0))
+
+
+def plain(model: nn.Module, clips: Tensor) -> Tensor:
+    with torch.inference_mode():
+        return model(clips)
+
+
+@pytest.mark.parametrize("name", [*SMALL, *PUBLISHED])
+@pytest.mark.parametrize("shape", [(1, 1, 33, 40), (3, 2, 32, 47), (2, 5, 70, 33)], ids=str)
+def test_logits_equal_the_plain_networks(name: str, shape: tuple[int, ...]) -> None:
+    model, clips = network(name), clips_of(*shape)
+    logits = native.compile_network(model, clips, "fp32", num_threads=1)(clips)
+    assert (logits - plain(model, clips)).abs().max() < 1e-5
+
+
+@pytest.mark.parametrize("name", ["small", "small_x3d", "vov3d_m"])
+def test_low_precisions_stay_near(name: str, precision: native.Precision) -> None:
+    model, clips = network(name), clips_of(2, 16, 64, 80)
+    logits = native.compile_network(model, clips, precision, num_threads=1)(clips)
+    assert F.cosine_similarity(logits, plain(model, clips)).min() > LEAST_COSINE[precision]
+
+
+def test_threads_calls_and_neighbours_change_nothing(precision: native.Precision) -> None:
+    clips = clips_of(3, 4, 65, 64)
+    model = network("small")
+    one = native.compile_network(model, clips, precision, num_threads=1)
+    other = native.compile_network(network("small_x3d"), clips[:1], precision, num_threads=1)
+    two = native.compile_network(model, clips, precision, num_threads=2)
+    first = one(clips)
+    other(clips_of(1, 2, 33, 40))
+    assert torch.equal(one(clips), first)
+    assert torch.equal(two(clips), first)
+    assert torch.equal(torch.cat([two(clip[None]) for clip in clips]), first)
+
+
+def test_what_memory_held_before_does_not_matter(precision: native.Precision) -> None:
+    """A clip of NaN leaves NaN in every map; the next one must not read them."""
+    clips = clips_of(1, 3, 40, 40)
+    kernel = native.compile_network(network("small"), clips, precision, num_threads=2)
+    first = kernel(clips)
+    if precision != "int8":
+        assert kernel(torch.full_like(clips, torch.nan)).isnan().all()
+    kernel(torch.full_like(clips, 1e30))
+    assert torch.equal(kernel(clips), first)
+
+
+def test_any_size_after_any_other() -> None:
+    model = network("small")
+    kernel = native.compile_network(model, clips_of(1, 2, 32, 32), "fp32")
+    for shape in ((2, 4, 64, 33), (1, 1, 32, 90), (2, 2, 32, 32)):
+        clips = clips_of(*shape)
+        assert (kernel(clips) - plain(model, clips)).abs().max() < 1e-5
+
+
+def test_logits_at_positions() -> None:
+    model, clips = network("small"), clips_of(2, 4, 96, 96)
+    kernel = native.compile_network(model, clips, "fp32")
+    with torch.inference_mode():
+        wanted = model.position_logits(clips, (4, 2, 2))
+    assert wanted.shape[1] == 4
+    assert (kernel.position_logits(clips, (4, 2, 2)) - wanted).abs().max() < 1e-5
+
+
+def test_without_a_classifier_there_are_features() -> None:
+    model, clips = network("small"), clips_of(1, 2, 32, 32)
+    model.reset_classifier(0)
+    kernel = native.compile_network(model, clips, "fp32")
+    assert (kernel(clips) - plain(model, clips)).abs().max() < 1e-5
+
+
+def test_other_networks_are_refused() -> None:
+    refused = "VoV3D and X3D, not TSN"
+    assert refused in str(native.supports(create_model("tsn_r50").eval()))
+    assert "eval()" in str(native.supports(VoV3D(12)))
+    dense = VoV3D(12, (1, 1, 1, 1), operator=OPERATORS["r2plus1d"]).eval()
+    assert "R2Plus1D" in str(native.supports(dense))
+    with pytest.raises(ArgumentError, match="R2Plus1D"):
+        native.compile_network(dense, clips_of(1, 1, 32, 32), "fp32")
+
+
+def test_no_compiler_is_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.delenv("CXX", raising=False)
+    assert "compiler" in str(native.unavailable())
+    with pytest.raises(ArgumentError, match="compiler"):
+        native.compile_network(network("small"), clips_of(1, 1, 32, 32), "fp32")
+
+
+def test_a_processor_that_lacks_something_is_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(library, "_cpu_features", lambda: frozenset(library.NEEDED))
+    assert native.unavailable("fp32") is None
+    assert "avx512_bf16" in str(native.unavailable("bf16"))
+
+
+def test_a_compiler_that_fails_says_why_and_leaves_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    compiler = tmp_path / "broken++"
+    compiler.write_text("#!/bin/sh\n[ $1 = --version ] || { echo 'a.h: fatal error: no such thing' >&2; exit 1; }\n")
+    compiler.chmod(0o755)
+    monkeypatch.setenv("CXX", str(compiler))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    with pytest.raises(ArgumentError, match="no such thing"):
+        library.load_library.__wrapped__()
+    assert not list((tmp_path / "cache").rglob("*.so"))
+
+
+def test_it_is_compiled_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """With a compiler that counts its calls, and copies what the real one made."""
+    built = Path(library.load_library()._name)
+    compiler = tmp_path / "counting++"
+    out = len(library.FLAGS) + 2  # the word after -o
+    compiler.write_text(
+        f'#!/bin/sh\n[ $1 = --version ] && exit\necho once >> {tmp_path}/calls\ncp {built} "${{{out}}}"\n'
+    )
+    compiler.chmod(0o755)
+    monkeypatch.setenv("CXX", str(compiler))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    for _ in range(2):
+        library.load_library.__wrapped__()
+    assert (tmp_path / "calls").read_text() == "once\n"
