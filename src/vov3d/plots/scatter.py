@@ -73,7 +73,7 @@ def scatter_chart(title: str, y_label: str, panels: Sequence[Panel], legend: Seq
     x = float(_LEFT)
     for one in legend:
         left = x + 5 if one.printed_x is None else x + 22
-        body += [_mark(x + 5, 18, one)] if one.printed_x is None else _leader(x, left, 18)
+        body += [mark(x + 5, 18, one)] if one.printed_x is None else _leader(x, left, 18)
         body.append(text(left + 10, 22, one.name))
         x = left + 10 + text_width(one.name) + 22
     for place, panel in enumerate(panels):
@@ -103,7 +103,7 @@ def _panel(panel: Panel, y_ticks: Sequence[float]) -> Iterable[str]:
     def along(x: float) -> float:
         return _LEFT + (math.log10(x) - start) / (end - start) * (right - _LEFT)
 
-    for tick in _log_ticks(start, end):
+    for tick in log_ticks(start, end):
         yield f'<path d="M{decimal(along(tick))} {bottom}v4" {stroke("muted")}/>'
         yield text(along(tick), bottom + 20, f"{tick:,g}", "middle", "muted")
     places = [
@@ -121,13 +121,14 @@ def _panel(panel: Panel, y_ticks: Sequence[float]) -> Iterable[str]:
     for leader in leaders:
         yield from _leader(*leader)
     for one, place in zip(panel.points, places, strict=True):
-        yield _mark(*place, one)
+        yield mark(*place, one)
         if one.y < low:
             arrow = f"M{decimal(place[0])} {bottom - 12}v10m-3 -3l3 3l3 -3"
             yield f'<path d="{arrow}" fill="none" {stroke(one.role, 1.5)}/>'
     shown = [short(one.name, _LETTERS) + (f" ({percent(one.y)})" if one.y < low else "") for one in panel.points]
     frame = (_LEFT, _TOP - 6, right, bottom)
-    boxes = _beside(shown, places, [(min(x, to) - 4, y - 4, max(x, to) + 4, y + 4) for x, to, y in leaders], frame)
+    others = [(min(x, to) - 4, y - 4, max(x, to) + 4, y + 4) for x, to, y in leaders]
+    boxes = beside(shown, places, frame, others)
     for name, one, box, (x, _) in zip(shown, panel.points, boxes, places, strict=True):
         on_the_left = box[2] < x  # then its end is what stands by the mark, however wide the letters are
         left, anchor = (box[2], "end") if on_the_left else (box[0], "start")
@@ -153,7 +154,8 @@ def _leader(x: float, to: float, y: float) -> list[str]:
     return [line, f'<path d="{cross}" fill="none" {stroke("muted", 1.5)}/>']
 
 
-def _mark(x: float, y: float, point: Point) -> str:
+def mark(x: float, y: float, point: Point) -> str:
+    """A disc, or a ring."""
     if not point.hollow:
         return f'<circle cx="{decimal(x)}" cy="{decimal(y)}" r="4.5" {fill(point.role)}/>'
     inner, outer = COLOURS["surface"], COLOURS[point.role]
@@ -162,7 +164,7 @@ def _mark(x: float, y: float, point: Point) -> str:
     return f'<circle cx="{decimal(x)}" cy="{decimal(y)}" r="3.7" {look}/>'
 
 
-def _log_ticks(start: float, end: float) -> list[float]:
+def log_ticks(start: float, end: float) -> list[float]:
     """1, 2, 5, 10, 20, ... or only some of them, within powers of ten."""
     decades = range(math.floor(start), math.ceil(end) + 1)
     for digits in ((1, 2, 5), (1, 3), (1,)):
@@ -173,7 +175,9 @@ def _log_ticks(start: float, end: float) -> list[float]:
     return found
 
 
-def _beside(names: Sequence[str], marks: Sequence[tuple[float, float]], others: Sequence[Box], frame: Box) -> list[Box]:
+def beside(
+    names: Sequence[str], marks: Sequence[tuple[float, float]], frame: Box, others: Sequence[Box] = ()
+) -> list[Box]:
     """Where the names stand: near their marks, over as little of other marks, names and boxes as can be."""
     taken: list[Box] = [*((x - 5, y - 5, x + 5, y + 5) for x, y in marks), *others]
     boxes = []
