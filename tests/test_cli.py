@@ -19,6 +19,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from vov3d.bound import Bound
 from vov3d.cli import main
 from vov3d.cli.frame import VERBS
 from vov3d.cli.output import duration, facts, percent, shell_command, table, to_json
@@ -345,7 +346,7 @@ def test_the_console_script_and_the_module_are_main() -> None:
 
 METRICS = SimpleNamespace(
     top1=0.5, top5=1.0, macro_top1=0.5, chance=0.5, num_videos=4, num_classes=3, split="val", num_clips=2, num_crops=3,
-    crop=64, frame_order="given", missing=(), seconds=75.0, multi_label=False,
+    crop=64, frame_order="given", missing=(), seconds=75.0, multi_label=False, bound=Bound("model", 3.1, 0.4, 9.6, 1),
     per_class=(
         SimpleNamespace(label="[Something] up", num_videos=2, top1=1.0),
         SimpleNamespace(label="down", num_videos=2, top1=0.0),
@@ -442,7 +443,10 @@ def test_evaluate_writes_beside_the_run(
     assert seen["out"] is None  # a checkpoint that lies in no run
     assert (seen["checkpoint"], seen["clips"], seen["crops"]) == (Path("run/best.safetensors"), 1, None)
     assert "top-1              50.0 %  (chance 50.0 %)\n" in text
-    assert "time               1 min 15 s" in text
+    assert (
+        "time               1 min 15 s, bounded by the model: decoding took 31% of the time, the model waited 4%"
+        in text
+    )
     assert re.search(r"^down +2 +0\.0\n\[Something\] up +2 +100\.0$", text, re.MULTILINE)
     Path("run/recipe.yaml").touch()
     prints(capsys, *command)

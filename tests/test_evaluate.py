@@ -25,6 +25,7 @@ from vov3d.distributed import Item, ProcessGroup
 from vov3d.errors import CheckpointError, DataError, DecodeError
 from vov3d.evaluate import evaluate
 from vov3d.evaluation import Evaluation
+from vov3d.models import VoV3D
 from vov3d.scoring import score_videos
 from vov3d.trained import load_trained
 
@@ -103,6 +104,34 @@ def test_workers_change_nothing(checkpoint: Path, videos: Path) -> None:
     there = evaluate(checkpoint, videos, device="cpu", workers=2)
     assert [one.item for one in there.scores] == [one.item for one in here.scores]
     assert all(torch.equal(one.probs, other.probs) for one, other in zip(there.scores, here.scores, strict=True))
+
+
+def test_many_views_are_computed_in_parts(checkpoint: Path, videos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+    forward = VoV3D.forward
+
+    def counted(model: VoV3D, clips: torch.Tensor) -> torch.Tensor:
+        seen.append(len(clips))
+        return forward(model, clips)
+
+    monkeypatch.setattr(VoV3D, "forward", counted)
+    parts = evaluate_here(checkpoint, videos, clips=10, crops=3)
+    assert seen == [7, 8, 7, 8] * 6
+    seen.clear()
+    whole = evaluate_here(checkpoint, videos, clips=10, crops=3, batch_size=1)
+    assert seen == [30] * 6
+    for one, other in zip(parts.scores, whole.scores, strict=True):
+        torch.testing.assert_close(one.probs, other.probs, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_what_bounds_it_is_told(checkpoint: Path, videos: Path, workers: int) -> None:
+    found = evaluate(checkpoint, videos, device="cpu", workers=workers).metrics
+    assert found.bound is not None and found.bound.decoders == max(1, workers)
+    assert found.bound.decoding_seconds > 0 and found.bound.model_seconds > 0
+    assert found.bound.waiting_seconds + found.bound.model_seconds <= found.seconds
+    if workers == 0:
+        assert found.bound.decoding_seconds <= found.bound.waiting_seconds
 
 
 def test_progress_counts_the_videos(checkpoint: Path, videos: Path) -> None:
@@ -281,7 +310,7 @@ def test_the_files_agree_with_each_other(checkpoint: Path, own_videos: Path, tmp
     assert set(metrics) == {
         *("checkpoint", "data", "split", "num_videos", "num_classes", "top1", "top5", "macro_top1", "loss"),
         *("num_clips", "num_crops", "crop", "frame_order", "labels", "per_class", "confusion", "missing"),
-        *("chance", "seconds", "multi_label", "mean_average_precision"),
+        *("chance", "seconds", "multi_label", "mean_average_precision", "bound"),
     }
     assert (metrics["multi_label"], metrics["mean_average_precision"]) == (False, None)
     assert (found.metrics.headline, found.metrics.headline_name) == (metrics["top1"], "top-1")

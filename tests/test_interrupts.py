@@ -107,6 +107,10 @@ PLACES = {
     "demo, while it draws": ("vov3d.data.motion.write:_encode:20", ["demo", "--out", "out/demo", "--quiet"]),
     "check": ("vov3d.check.look:try_to_open:3", ["check", "--data", "VIDEOS"]),
     "predict": ("vov3d.predict:video_probabilities:2", ["predict", "CHECKPOINT", "VIDEOS", "--out", "out/found.csv"]),
+    "predict, while it decodes": (
+        "vov3d.predict:build_views:3",
+        ["predict", "CHECKPOINT", "VIDEOS", "--out", "out/a.csv"],
+    ),
     "predict, while it writes": ("vov3d.files:flush:1", ["predict", "CHECKPOINT", "VIDEOS", "--out", "out/found.csv"]),
     "report": ("vov3d.files:flush:1", ["report", "out"]),
     "convert": ("vov3d.files:flush:1", ["convert", "CHECKPOINT", "out/theirs.pyth"]),

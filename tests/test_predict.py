@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 import shutil
 import sys
 import unicodedata
@@ -13,6 +14,7 @@ import av
 import pytest
 
 from tests.tiny import LABELS, break_video, tiny_recipe, write_filled, write_video
+from vov3d.bound import Clock
 from vov3d.errors import ArgumentError, CheckpointError, DataError, DecodeError
 from vov3d.evaluate import evaluate
 from vov3d.predict import Prediction, find_videos, load, predict
@@ -173,3 +175,24 @@ def test_with_several_labels_each_class_has_its_own_probability(videos: Path, tm
 
 def test_with_one_label_the_probabilities_exclude_each_other(checkpoint: Path, videos: Path) -> None:
     assert predict_here(checkpoint, videos / "val" / "dark" / "0.mp4")[0].exclusive is True
+
+
+def test_videos_decoded_ahead_are_answered_as_each_alone(checkpoint: Path, folder: Path, videos: Path) -> None:
+    """While the network is slow, threads decode: order, values and errors are those of one video after another."""
+    break_video(folder / "b dark.mp4")
+    sources = [*sorted(videos.rglob("*.mp4")), *find_videos([folder])]
+    classifier = load(checkpoint, device="cpu")
+    found = list(classifier.predict_each(sources, clips=2, crops=3, clock=Clock(3)))
+    assert [one.source for one in found] == [str(source) for source in sources]
+    for one in found:
+        if one.source.endswith("b dark.mp4"):
+            assert one.error and not one.top
+        else:
+            assert one == classifier.predict(one.source, clips=2, crops=3)
+
+
+def test_what_bounds_it_is_told(checkpoint: Path, videos: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "vov3d")
+    predict_here(checkpoint, videos)
+    (said,) = [record.getMessage() for record in caplog.records]
+    assert re.fullmatch(r"bounded by (decoding|the model): decoding took \d+% of the time, the model waited \d+%", said)

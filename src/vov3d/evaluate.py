@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vov3d.bound import Clock
 from vov3d.build import build_cache, build_views, head_window
 from vov3d.data.sources.renumber import renumbered
 from vov3d.data.targets import check_loss
@@ -58,7 +59,7 @@ def evaluate(
             ``confusion.csv`` and a plot.
         device: ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
         workers: processes that decode; by default half of the cores.
-        batch_size: videos at a time; by default so that about 8 views are computed at once.
+        batch_size: videos at a time, all views of which are computed at once; by default at most 8 views are.
         cache: folder for small copies of the videos that decode faster.
         allow_missing: leave out, and report, videos that cannot be decoded.
         on_progress: called with (videos done, all videos).
@@ -88,8 +89,10 @@ def evaluate(
         cache=build_cache(trained.recipe, Path(cache) if cache is not None else None, index, crop),
     )
     workers = default_workers() if workers is None else workers
+    clock = Clock(workers)
     folder = Path(out) if out is not None else None
-    with process_group(device) as group, threads_beside(workers), ExitStack() as held:
+    num_views = views.num_clips * views.num_crops
+    with process_group(device) as group, threads_beside(workers, num_views), ExitStack() as held:
         if folder is not None:
             group.from_main(partial(held.enter_context, sole_writer(folder)))
         scores, missing = score_videos(
@@ -102,6 +105,7 @@ def evaluate(
             batch_size=batch_size,
             allow_missing=allow_missing,
             on_progress=on_progress,
+            clock=clock,
         )
         if not scores:
             raise DataError(f"none of the {len(missing)} videos of {str(data)!r} could be decoded: {missing[0].reason}")
@@ -115,6 +119,7 @@ def evaluate(
             split=split,
             seconds=time.perf_counter() - started,
             loss=loss,
+            bound=clock.bound(),
         )
         evaluation = Evaluation(metrics, tuple(scores), folder)
         if folder is not None and group.is_main:

@@ -21,6 +21,7 @@ from vov3d.scoring import Missing, VideoScore
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from vov3d.bound import Bound
     from vov3d.data.dataset import ViewDataset
     from vov3d.inference import Activation
 
@@ -55,6 +56,7 @@ class Metrics:
         seconds: how long it took.
         multi_label: whether a video may have several labels, or none.
         mean_average_precision: mean over classes of their average precision; ``None`` with one label a video.
+        bound: where the time went, in the first process.
     """
 
     checkpoint: str
@@ -78,6 +80,7 @@ class Metrics:
     seconds: float
     multi_label: bool = False
     mean_average_precision: float | None = None
+    bound: Bound | None = None
 
     @property
     def headline(self) -> float:
@@ -116,6 +119,7 @@ def summarise(
     split: str,
     seconds: float,
     loss: Activation,
+    bound: Bound | None = None,
 ) -> Metrics:
     """Return the metrics of scored videos.
 
@@ -129,6 +133,7 @@ def summarise(
         split: likewise.
         seconds: likewise.
         loss: ``train.loss`` of the recipe.
+        bound: see `Metrics`.
     """
     probs = torch.stack([one.probs for one in scores])
     targets = torch.stack([multi_hot(one.item.classes, len(labels)) for one in scores])
@@ -158,6 +163,7 @@ def summarise(
         seconds=seconds,
         multi_label=result.multi_label,
         mean_average_precision=result.mean_average_precision,
+        bound=bound,
     )
 
 

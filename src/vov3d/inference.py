@@ -4,30 +4,40 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Literal
 
 import torch
 from torch import Tensor
 
+from vov3d.data.views import Views
 from vov3d.models import ClipClassifier
 
 Activation = Literal["softmax", "sigmoid"]
 """From logits to probabilities: shares of one whole, or one of its own for each class; ``train.loss`` of a recipe."""
 
 
+VIEWS_AT_ONCE = 8
+"""How many views a network computes at the same time by default: memory grows with it, speed does not."""
+
+MANY_VIEWS = 4
+"""From so many views of a video on, decoding it takes little of the time (benchmarks/from_file.py)."""
+
+
 @torch.no_grad()
 def video_probabilities(
     model: ClipClassifier,
-    videos: list[Tensor],
+    videos: Sequence[Views],
     device: torch.device,
     window: tuple[int, int, int] | None,
     activation: Activation = "softmax",
+    *,
+    views_at_once: int = VIEWS_AT_ONCE,
 ) -> list[Tensor]:
     """Return the class probabilities of videos: softmax or sigmoid at every position, mean over positions and views.
 
-    Shape: each ``[V, 3, T, H, W] -> [K]``, on the CPU in float64.
+    Shape: for each video ``[K]``, on the CPU in float64.
 
     Args:
         model: the network, in evaluation mode.
@@ -35,14 +45,20 @@ def video_probabilities(
         device: where the network is.
         window: pooling window of the head; ``None`` pools over the whole map.
         activation: what makes probabilities of logits.
+        views_at_once: most views that the network sees at the same time.
     """
     if not videos:
         return []
-    clips = torch.cat(videos).to(device, next(model.parameters()).dtype)
-    logits = model(clips)[:, None] if window is None else model.position_logits(clips, window)  # [N*V,P,K]
-    values = logits.cpu().double()
-    of_views = (values.sigmoid() if activation == "sigmoid" else values.softmax(-1)).mean(1)
-    return [of_video.mean(0) for of_video in of_views.split([len(views) for views in videos])]
+    fits = sum(map(len, videos)) <= views_at_once
+    there = [views.to(device) for views in videos]
+    batches = [there] if fits else [[part] for views in there for part in views.split(views_at_once)]
+    of_views = []
+    for batch in batches:
+        clips = torch.cat([views.on(device) for views in batch]).to(model.dtype)
+        logits = model(clips)[:, None] if window is None else model.position_logits(clips, window)  # [V,P,K]
+        values = logits.cpu().double()
+        of_views.append((values.sigmoid() if activation == "sigmoid" else values.softmax(-1)).mean(1))
+    return [of_video.mean(0) for of_video in torch.cat(of_views).split([len(views) for views in videos])]
 
 
 def default_workers() -> int:
@@ -52,14 +68,18 @@ def default_workers() -> int:
 
 
 @contextmanager
-def threads_beside(workers: int) -> Iterator[None]:
+def threads_beside(workers: int, num_views: int = 1) -> Iterator[None]:
     """Let torch use the cores that decoding leaves; more threads than cores wait for each other at every layer.
+
+    Where the network computes many views of each video, decoding is a small part of it, and takes no core away.
 
     Args:
         workers: processes that decode.
+        num_views: of a video.
     """
     before = torch.get_num_threads()
-    torch.set_num_threads(max(1, min(before, _cores() - workers)))
+    taken = workers if num_views < MANY_VIEWS else 0
+    torch.set_num_threads(max(1, min(before, _cores() - taken)))
     try:
         yield
     finally:

@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import glob
+import logging
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import torch
 
+from vov3d.bound import Clock
 from vov3d.build import build_views, head_window
 from vov3d.data.dataset import Broken
 from vov3d.data.sources import VideoIndex, VideoItem
-from vov3d.data.video import IMAGE_SUFFIXES, VIDEO_SUFFIXES, open_video
+from vov3d.data.video import IMAGE_SUFFIXES, VIDEO_SUFFIXES
+from vov3d.data.views import Views
 from vov3d.distributed import resolve_device
 from vov3d.errors import ArgumentError, DataError, DecodeError
-from vov3d.inference import video_probabilities
+from vov3d.inference import default_workers, video_probabilities
+from vov3d.prefetch import made_ahead
 from vov3d.trained import Trained, load_trained
+
+log = logging.getLogger("vov3d")
 
 
 @dataclass(frozen=True)
@@ -72,32 +80,64 @@ class VideoClassifier:
         Raises:
             DecodeError: if the video cannot be decoded.
         """
+        (one,) = self.predict_each([source], top_k=top_k, clips=clips, crops=crops)
+        if one.error is not None:
+            raise DecodeError(source, one.error)
+        return one
+
+    def predict_each(
+        self,
+        sources: Sequence[str | Path],
+        *,
+        top_k: int = 5,
+        clips: int | None = None,
+        crops: int | None = None,
+        clock: Clock | None = None,
+    ) -> Iterator[Prediction]:
+        """Classify videos in order: while the network works on one, threads decode the next ones.
+
+        Args:
+            sources: video files and folders of frames; one that cannot be decoded is reported in its place.
+            top_k: see `predict`, as for all that is not explained here.
+            clips: likewise.
+            crops: likewise.
+            clock: takes the times.
+        """
         if top_k < 1:
             raise ArgumentError(f"top_k is {top_k}; it must be 1 or more")
-        path = Path(source)
-        index = VideoIndex(
-            root=path.parent,
-            kind="predict",
-            labels=self.labels,
-            splits={"predict": (VideoItem(path, -1, path.name),)},
-            notes=(),
-            flip="none",
-            frame_fps=None,
-        )
-        with open_video(path) as video:
-            info = video.info
+        paths = [Path(source) for source in sources]
+        clock = Clock(min(default_workers(), len(paths))) if clock is None else clock
+        decode = partial(self._decoded, paths, clips, crops)
+        decoded = made_ahead(decode, len(paths), threads=clock.decoders)
+        for source, (views, seconds) in zip(sources, clock.over(decoded), strict=True):
+            clock.decoding_seconds += seconds
+            yield self._answer(str(source), views, top_k)
+
+    def _decoded(
+        self, paths: Sequence[Path], clips: int | None, crops: int | None, number: int
+    ) -> tuple[Views | Broken, float]:
+        """The views of a video, ready to be moved to the network, and the seconds that they took."""
+        started, path = time.perf_counter(), paths[number]
+        items = {"predict": (VideoItem(path, -1, path.name),)}
+        index = VideoIndex(path.parent, "predict", self.labels, items, notes=(), flip="none", frame_fps=None)
         views = build_views(self.trained.recipe, index, "predict", num_clips=clips, num_crops=crops)[0]
+        if self.device.type == "cuda" and isinstance(views, Views):
+            views = views.pin_memory()
+        return views, time.perf_counter() - started
+
+    def _answer(self, source: str, views: Views | Broken, top_k: int) -> Prediction:
+        """What the network says of the views of a video."""
         if isinstance(views, Broken):
-            raise DecodeError(views.path, views.reason)
+            return Prediction(source, (), error=views.reason)
         window, activation = head_window(self.trained.recipe), self.trained.recipe.train.loss
-        probs = video_probabilities(self.trained.model, [views.on(self.device)], self.device, window, activation)[0]
+        (probs,) = video_probabilities(self.trained.model, [views], self.device, window, activation)
         best = probs.topk(min(top_k, len(probs)))
         top = tuple(
             (self.labels[number], value)
             for value, number in zip(best.values.tolist(), best.indices.tolist(), strict=True)
         )
         is_exclusive = activation == "softmax"
-        return Prediction(str(source), top, info.num_frames, info.duration_seconds, exclusive=is_exclusive)
+        return Prediction(source, top, views.info.num_frames, views.info.duration_seconds, exclusive=is_exclusive)
 
 
 def load(path: str | Path, *, device: str = "auto") -> VideoClassifier:
@@ -157,11 +197,9 @@ def predict_each(
     given = [sources] if isinstance(sources, str | Path) else list(sources)
     videos = find_videos(given)
     classifier = load(checkpoint, device=device)
-    for video in videos:
-        try:
-            yield classifier.predict(video, top_k=top_k, clips=clips, crops=crops)
-        except DecodeError as error:
-            yield Prediction(str(video), (), error=error.reason)
+    clock = Clock(min(default_workers(), len(videos)))
+    yield from classifier.predict_each(videos, top_k=top_k, clips=clips, crops=crops, clock=clock)
+    log.info("%s", clock.bound())
 
 
 def find_videos(sources: Iterable[str | Path]) -> list[Path]:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from torch import Tensor
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
+from vov3d.bound import Clock
 from vov3d.data.dataset import Broken, ViewDataset
 from vov3d.data.sampler import eval_shard
 from vov3d.data.views import Views
 from vov3d.errors import DecodeError
-from vov3d.inference import Activation, default_workers, video_probabilities
+from vov3d.inference import VIEWS_AT_ONCE, Activation, default_workers, video_probabilities
 from vov3d.interrupts import ignore_interrupts, stop_for
 
 if TYPE_CHECKING:
@@ -43,6 +45,17 @@ class VideoScore:
     probs: Tensor
 
 
+class _Timed(Dataset[tuple[Views | Broken, float]]):
+    """Views, and how many seconds it took to decode them."""
+
+    def __init__(self, views: ViewDataset) -> None:
+        self.views = views
+
+    def __getitem__(self, index: int) -> tuple[Views | Broken, float]:
+        started = time.perf_counter()
+        return self.views[index], time.perf_counter() - started
+
+
 def score_videos(
     model: ClipClassifier,
     views: ViewDataset,
@@ -55,8 +68,11 @@ def score_videos(
     allow_missing: bool = True,
     on_progress: Callable[[int, int], None] | None = None,
     asked_to_stop: Callable[[], int] = lambda: 0,
+    clock: Clock | None = None,
 ) -> tuple[list[VideoScore], list[Missing]]:
     """Return the class probabilities of every video, each counted once over all processes.
+
+    While the network computes some videos, the worker processes decode the next ones.
 
     Args:
         model: the network, on the group's device; its mode is restored.
@@ -65,35 +81,42 @@ def score_videos(
         window: pooling window of the head; ``None`` pools over the whole map.
         loss: ``train.loss`` of the recipe, which says what makes probabilities of logits.
         workers: processes that decode.
-        batch_size: videos at a time; by default so that about 8 views are computed at once.
+        batch_size: videos at a time, all views of which are computed at once; by default at most 8 views are.
         allow_missing: collect videos that cannot be decoded, instead of failing on the first.
         on_progress: called with (videos done, all videos) of this process.
         asked_to_stop: says which signal asked to stop, 0 for none; then all processes do.
+        clock: takes the times of this process.
 
     Raises:
         DecodeError: for the first video found that cannot be decoded, unless ``allow_missing``; in every process.
     """
     mine = eval_shard(len(views), group.rank, group.world_size)
-    loader: DataLoader[Views | Broken] = DataLoader(
-        views,
+    workers = default_workers() if workers is None else workers
+    views_a_video = views.num_clips * views.num_crops
+    loader: DataLoader[tuple[Views | Broken, float]] = DataLoader(
+        _Timed(views),
         sampler=mine,
-        batch_size=batch_size or max(1, 8 // (views.num_clips * views.num_crops)),
-        num_workers=default_workers() if workers is None else workers,
+        batch_size=batch_size or max(1, VIEWS_AT_ONCE // views_a_video),
+        num_workers=workers,
         collate_fn=list,
+        pin_memory=group.device.type == "cuda",
         worker_init_fn=ignore_interrupts,
     )
+    at_once = batch_size * views_a_video if batch_size else VIEWS_AT_ONCE
+    clock = Clock(workers) if clock is None else clock
     was_training = model.training
     model.eval()
     found: list[tuple[int, Tensor]] = []
     missing: list[tuple[int, Missing]] = []
     done = 0
     try:
-        for batch in loader:
-            whole = [one for one in batch if isinstance(one, Views)]
-            missing.extend((one.index, Missing(one.path, one.reason)) for one in batch if isinstance(one, Broken))
+        for batch in clock.over(loader):
+            clock.decoding_seconds += sum(seconds for _, seconds in batch)
+            whole = [one for one, _ in batch if isinstance(one, Views)]
+            missing.extend((one.index, Missing(one.path, one.reason)) for one, _ in batch if isinstance(one, Broken))
             if missing and not allow_missing:
                 break  # the other processes wait below, where all of them hear of it
-            probs = video_probabilities(model, [one.on(group.device) for one in whole], group.device, window, loss)
+            probs = video_probabilities(model, whole, group.device, window, loss, views_at_once=at_once)
             found.extend((one.index, row) for one, row in zip(whole, probs, strict=True))
             done += len(batch)
             if on_progress is not None:

@@ -93,7 +93,7 @@ def _text(result: Evaluation) -> str:
             "views": f"{found.num_clips} clips x {found.num_crops} crops of {found.crop} pixels",
             "frame order": None if found.frame_order == "given" else found.frame_order,
             "left out": f"{len(found.missing)} videos that cannot be decoded" if found.missing else None,
-            "time": duration(found.seconds),
+            "time": duration(found.seconds) + (f", {found.bound}" if found.bound else ""),
             "tables": result.out,
         }
     )

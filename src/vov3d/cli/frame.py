@@ -33,6 +33,7 @@ from vov3d.cli.parser import Parser, UsageError
 from vov3d.cli.verb import Verb
 from vov3d.errors import TerminatedError, Vov3dError, unknown_name
 from vov3d.interrupts import ENDINGS, Terminated, ignore_interrupts, is_first_process, termination_raised
+from vov3d.memory import keep_freed_memory
 from vov3d.version import __version__
 
 VERBS = {
@@ -130,6 +131,7 @@ def _run_verb(verb: Verb, words: list[str]) -> int:
         sys.stdout.write(parser.format_help())
         return 0
     args = parser.parse()
+    keep_freed_memory()
     is_first = is_first_process()
     level = logging.INFO if is_first and not getattr(args, "quiet", False) else logging.WARNING
     # with --json, whatever is printed on the way, stdout holds one document and nothing else

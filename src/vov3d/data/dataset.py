@@ -315,6 +315,7 @@ class ViewDataset(Dataset[Views | Broken]):
             std=self.std,
             label=self.items[index].label,
             index=index,
+            info=info,
         )
 
     def _indices(self, info: VideoInfo, index: int) -> sampling.Indices:

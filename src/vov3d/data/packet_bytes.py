@@ -10,7 +10,9 @@ CODECS_TO_CHECK = frozenset({"ffv1", "h264", "mjpeg", "mpeg2video"})
 MAX_32_BITS = 0xFFFFFFFF
 START_CODE = b"\x00\x00\x01"
 H264_FORBIDDEN_BIT = 0x80
+H264_REFERENCE_BITS = 0x60
 H264_SLICE, H264_IDR_SLICE = 1, 5
+H264_PASSING = frozenset({H264_SLICE, 6, 9, 12})  # beside slices: messages, delimiters, filler; no parameter sets
 JPEG_START_OF_SCAN = 0xDA
 JPEG_FRAME_TYPES = frozenset({0xC0, 0xC1, 0xC2, 0xC3})
 JPEG_HUFFMAN_TABLES, JPEG_QUANTIZATION_TABLES, JPEG_RESTART_INTERVAL = 0xC4, 0xDB, 0xDD
@@ -102,6 +104,24 @@ def is_h264_without_idr(data: bytes, extradata: bytes | None) -> bool:
     """
     kinds = (header & 31 for header in _nal_headers(data, extradata))
     return next((kind for kind in kinds if H264_SLICE <= kind <= H264_IDR_SLICE), None) in range(1, H264_IDR_SLICE)
+
+
+def is_h264_without_use(data: bytes, extradata: bytes | None) -> bool:
+    """Whether an H.264 packet holds slices of a picture that no other refers to, and nothing that outlasts it.
+
+    A decoder that has never seen it gives every other picture as it is.
+
+    Args:
+        data: the packet.
+        extradata: of the stream.
+
+    Source: nal_ref_idc, ITU-T H.264 section 7.4.1.
+    """
+    headers = list(_nal_headers(data, extradata))
+    of_slices = [header for header in headers if header & 31 == H264_SLICE]
+    if not of_slices or any(header & H264_REFERENCE_BITS for header in of_slices):
+        return False
+    return all(header & 31 in H264_PASSING for header in headers)
 
 
 def _nal_headers(data: bytes, extradata: bytes | None) -> Iterator[int]:

@@ -8,7 +8,8 @@ come out of the decoder carry the same time stamps, so a frame is known by its s
 2. the packets are those that told the times, so a file is read once; of a long one they are not kept, and what is read
    after a jump must be those that follow that keyframe in the file. What comes out must begin with the keyframe;
    in MPEG-TS and MPEG-PS there is no jumping, because damage there can go unnoticed;
-3. frames that nobody wants and no other frame refers to are skipped inside the decoder;
+3. frames that nobody wants and no other frame refers to are not decoded: packets of H.264 say so and never reach the
+   decoder, others are skipped inside it;
 4. if anything is not as the packets said, everything is decoded from the start of the file. What is missing then is
    missing: a `DecodeError` says how many frames decode. No frame is ever repeated, or taken for another.
 
@@ -40,7 +41,7 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation, VideoReformatter
 from av.video.stream import VideoStream
 
-from vov3d.data.packet_bytes import CODECS_TO_CHECK, is_damaged, is_h264_without_idr
+from vov3d.data.packet_bytes import CODECS_TO_CHECK, is_damaged, is_h264_without_idr, is_h264_without_use
 from vov3d.data.timeline import AstrayError, Jump, Timeline, packets, read_timeline
 from vov3d.data.video import FileInMemory, VideoInfo, Window, checked_indices, checked_window
 from vov3d.errors import DecodeError
@@ -275,10 +276,11 @@ class PyAVDecoder:
         begin: Packet[VideoStream] | None = None
         first_group = False
         for packet in found:
-            context.skip_frame = "NONREF" if self._kept and packet.pts not in self._kept else "DEFAULT"
+            is_spare = bool(self._kept) and packet.pts not in self._kept
+            context.skip_frame = "NONREF" if is_spare else "DEFAULT"
             first_group = first_group and not packet.is_keyframe
             try:
-                frames = _decode(context, packet)
+                frames = [] if is_spare and _is_without_use(context, packet) else _decode(context, packet)
             except av.FFmpegError:
                 if begin is None:
                     if jump is None:
@@ -322,6 +324,11 @@ def _open(path: Path, file: FileInMemory | None) -> tuple[InputContainer, VideoS
     stream.codec_context.thread_count = 1  # loaders already run a process for each core
     stream.codec_context.options = dict(STRICT)
     return container, stream
+
+
+def _is_without_use(context: VideoCodecContext, packet: Packet[VideoStream]) -> bool:
+    """Whether no other frame changes if the decoder never sees this packet."""
+    return context.name == "h264" and is_h264_without_use(bytes(packet), context.extradata)
 
 
 def _decode(context: VideoCodecContext, packet: Packet[VideoStream]) -> list[VideoFrame]:

@@ -6,11 +6,13 @@ bytes, and the views are made where they are used: on the GPU, where that costs 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import torch
 
 from vov3d.data.transforms import empty_clip, normalise
+from vov3d.data.video import VideoInfo
 
 CPU = torch.device("cpu")
 
@@ -28,6 +30,7 @@ class Views:
         std: divides the pixels.
         label: the class of the video, -1 for none.
         index: its place in the split.
+        info: what is known of the video.
     """
 
     frames: torch.Tensor
@@ -38,11 +41,33 @@ class Views:
     std: float
     label: int
     index: int
+    info: VideoInfo
+
+    def __len__(self) -> int:
+        return len(self.corners)
 
     @property
     def views(self) -> torch.Tensor:
         """All views on the CPU, float32 [V, 3, T, crop, crop], channels-last in memory."""
         return self.on(CPU)
+
+    def pin_memory(self) -> Views:
+        """Return them in memory from which a GPU reads while the processor does something else."""
+        return replace(self, frames=self.frames.pin_memory(), places=self.places.pin_memory())
+
+    def to(self, device: torch.device) -> Views:
+        """Return them with their bytes on a device; out of pinned memory nobody waits for that."""
+        moved = [part.to(device, non_blocking=True) for part in (self.frames, self.places)]
+        return replace(self, frames=moved[0], places=moved[1])
+
+    def split(self, most: int) -> list[Views]:
+        """Return them in as few parts of at most so many views as can be, of about the same size."""
+        num_parts = -(-len(self) // most)
+        ends = [len(self) * part // num_parts for part in range(num_parts + 1)]
+        return [
+            replace(self, places=self.places[first:last], corners=self.corners[first:last])
+            for first, last in pairwise(ends)
+        ]
 
     def on(self, device: torch.device) -> torch.Tensor:
         """Make all views on a device, float32 [V, 3, T, crop, crop], channels-last in memory."""
@@ -61,6 +86,8 @@ class Views:
             for time, place in enumerate(row):
                 uses[place].append((view, time))
         for frame, shown in zip(self.frames, uses, strict=True):
+            if not shown:
+                continue
             picture = normalise(frame[None], self.mean, self.std)[:, 0]
             for view, time in shown:
                 y, x = self.corners[view]

@@ -108,8 +108,17 @@ class _Bench:
         )
         if not scores:
             raise DataError(f"none of the {len(missing)} videos of {self.data!r} could be decoded: {missing[0].reason}")
-        source = {"checkpoint": network.checkpoint, "data": self.data, "split": self.split}
-        metrics = summarise(scores, missing, index.labels, views, **source, seconds=0.0, loss=recipe.train.loss)
+        metrics = summarise(
+            scores,
+            missing,
+            index.labels,
+            views,
+            checkpoint=network.checkpoint,
+            data=self.data,
+            split=self.split,
+            seconds=0.0,
+            loss=recipe.train.loss,
+        )
         return Evaluation(metrics, tuple(scores))
 
 

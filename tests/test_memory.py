@@ -1,0 +1,34 @@
+"""Blocks that are freed and asked for again cost no page faults."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from vov3d.memory import keep_freed_memory
+
+FAULTS = """
+import resource, sys
+import torch
+from vov3d.memory import keep_freed_memory
+
+if sys.argv[1] == "kept":
+    assert keep_freed_memory()
+for turn in range(3):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    torch.ones(1 << 24).add(1)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(not keep_freed_memory(), reason="the C library is not glibc")
+def test_freed_memory_is_used_again() -> None:
+    faults = {
+        kept: int(
+            subprocess.run([sys.executable, "-c", FAULTS, kept], capture_output=True, text=True, check=True).stdout
+        )
+        for kept in ("given back", "kept")
+    }
+    assert faults["kept"] < 100 < faults["given back"]
