@@ -19,7 +19,7 @@ from pathlib import Path
 
 import torch
 
-from vov3d.errors import ArgumentError
+from vov3d.errors import Vov3dError
 from vov3d.interrupts import ignore_interrupts
 
 
@@ -135,7 +135,7 @@ def _serve(connection: Connection, build: Build, threads: int) -> None:
             connection.send(_timed(ready.run, connection.recv()))
     except (EOFError, ConnectionError):
         return  # the one who asked is gone
-    except (ArgumentError, MemoryError, RuntimeError) as error:
+    except (Vov3dError, MemoryError, RuntimeError) as error:
         connection.send(_reason(error))
 
 
@@ -150,7 +150,7 @@ def _timed(run: Callable[[], object], seconds: float) -> float:
 
 def _reason(error: Exception) -> str:
     text = " ".join(str(error).split())
-    if isinstance(error, ArgumentError):
+    if isinstance(error, Vov3dError):
         return text
     if isinstance(error, MemoryError) or any(word in text for word in ("allocate", "out of memory", "bad_alloc")):
         return "does not fit: it needs more memory than there is"
