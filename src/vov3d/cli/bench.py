@@ -84,7 +84,12 @@ def _text(found: Bench) -> str:
         f"Medians of {found.rounds} runs in turns; x plain: how many times as fast as torch's own 3D convolutions; "
         "error: largest difference of a logit, over the largest."
     )
-    parts = [f"{of.model}, {clips}, {threads} of {found.machine}", table(columns, rows, gap=2), "\n".join(failures), about]
+    parts = [
+        f"{of.model}, {clips}, {threads} of {found.machine}",
+        table(columns, rows, gap=2),
+        "\n".join(failures),
+        about,
+    ]
     return "\n\n".join(part for part in parts if part)
 
 
