@@ -20,7 +20,7 @@ class BatchNorm(nn.BatchNorm3d):
 
     It is exact on feature maps of one pixel too. There the strides of a view do not tell channels-last memory from
     plain memory, and torch's backward pass on the CPU takes one for the other (torch 2.13: float32 gradients off by
-    their own size; tested). Such maps are copied first.
+    their own size; tested). Torch is given such maps without rows and columns.
 
     Shape: ``[N, C, T, H, W] -> [N, C, T, H, W]``; N may be 0.
 
@@ -33,29 +33,30 @@ class BatchNorm(nn.BatchNorm3d):
     process_group: dist.ProcessGroup | None = None
 
     def forward(self, clips: Tensor) -> Tensor:  # noqa: D102
-        if clips.shape[3] * clips.shape[4] == 1:
-            clips = clips.contiguous()
         if self.training and self.process_group is not None:
             return self._over_processes(clips, self.process_group)
         if self.training and len(clips) == 0:
             return clips * self.weight.view(1, -1, 1, 1, 1) + self.bias.view(1, -1, 1, 1, 1)  # both get a gradient
         if self.training and self.clips_per_group is not None and len(clips) > self.clips_per_group:
             return self._over_groups(clips, self.clips_per_group)
-        normalised: Tensor = super().forward(clips)
-        return normalised
+        normalised: Tensor = super().forward(_of_one_layout(clips))
+        return normalised if normalised.dim() == 5 else normalised.view(clips.shape)
+
+    def _check_input_dim(self, clips: Tensor) -> None:
+        """Torch's own check wants rows and columns."""
 
     def _over_groups(self, clips: Tensor, clips_per_group: int) -> Tensor:
         """Give each run of clips its own statistics."""
         followed = [_Followed(self.running_mean, self.running_var) for _ in clips.split(clips_per_group)]
         factor = self._next_factor()
         normalised = [
-            F.batch_norm(group, one.mean, one.variance, self.weight, self.bias, True, factor, self.eps)
+            F.batch_norm(_of_one_layout(group), one.mean, one.variance, self.weight, self.bias, True, factor, self.eps)
             for group, one in zip(clips.split(clips_per_group), followed, strict=True)
         ]
         self._settle(
             torch.stack([one.mean for one in followed]).mean(0), torch.stack([one.variance for one in followed]).mean(0)
         )
-        return torch.cat(normalised)
+        return torch.cat(normalised).view(clips.shape)
 
     def _over_processes(self, clips: Tensor, group: dist.ProcessGroup) -> Tensor:
         """Share statistics with other processes; each takes part, with no clips too."""
@@ -126,6 +127,11 @@ class ConvNorm(nn.Module):
     def forward(self, clips: Tensor) -> Tensor:  # noqa: D102
         normalised: Tensor = self.norm(self.conv(clips))
         return normalised
+
+
+def _of_one_layout(clips: Tensor) -> Tensor:
+    """[N,C,T,1,1] -> [N,C,T]; larger maps stay as they are."""
+    return clips.flatten(2) if clips.shape[3] * clips.shape[4] == 1 else clips
 
 
 class _Followed:

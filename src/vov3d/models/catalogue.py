@@ -29,7 +29,7 @@ from vov3d.models.csn import ip_csn_152, ir_csn_101, ir_csn_152
 from vov3d.models.i3d import i3d
 from vov3d.models.i3d_nl import i3d_nl_r50
 from vov3d.models.inflation import load_backbone
-from vov3d.models.loading import load_weights, num_classes_of
+from vov3d.models.loading import is_causal, load_weights, num_classes_of
 from vov3d.models.movinet import movinet_a0, movinet_a1, movinet_a2
 from vov3d.models.movinet_stream import movinet_a0_stream, movinet_a1_stream, movinet_a2_stream
 from vov3d.models.r2plus1d import r2plus1d_18, r2plus1d_34
@@ -125,6 +125,7 @@ def create_model(
     backbone_pretrained: str | Path | None = None,
     operator: Operator | None = None,
     stochastic_depth: float = 0.0,
+    causal: bool | None = None,
 ) -> ClipClassifier:
     """Build a network by its published name.
 
@@ -139,6 +140,8 @@ def create_model(
         operator: the 3D operator of every module; by default the published one. Of networks that have such modules.
         stochastic_depth: probability of leaving out the branch of the last block in training; 0 in the first, evenly
             between. Of the same networks.
+        causal: whether no frame sees a later one, so that the network can `stream`; with the same parameters. By
+            default as in ``pretrained``, else not. Of the same networks; MoViNet's causal form has names of its own.
 
     Returns:
         A network with the one contract ``model(clips [N,3,T,H,W]) -> logits [N,K]``, in training mode.
@@ -158,15 +161,13 @@ def create_model(
     checkpoint = read_checkpoint(Path(pretrained)) if pretrained is not None else None
     if num_classes is None:
         num_classes = num_classes_of(checkpoint.tensors) if checkpoint else 400
-    chosen: dict[str, Operator | float] = {}
-    if operator is not None:
-        chosen["operator"] = operator
-    if stochastic_depth:
-        chosen["stochastic_depth"] = stochastic_depth
+    if causal is None:
+        causal = checkpoint is not None and is_causal(checkpoint)
+    wanted = {"operator": operator, "stochastic_depth": stochastic_depth, "causal": causal}
+    chosen = {argument: value for argument, value in wanted.items() if value}
     for argument in chosen:
         if argument not in _arguments(MODELS[name]):
-            having = [other for other, build in MODELS.items() if argument in _arguments(build)]
-            raise ArgumentError(f"{name} has no {argument} to choose; of the networks, {', '.join(having)} have one")
+            raise ArgumentError(_not_chosen(name, argument))
     model = MODELS[name](num_classes=num_classes, dropout=dropout, **chosen)
     if checkpoint is not None:
         load_weights(model, checkpoint, str(pretrained))
@@ -177,3 +178,12 @@ def create_model(
 
 def _arguments(build: Callable[..., ClipClassifier]) -> Collection[str]:
     return inspect.signature(build).parameters.keys()
+
+
+def _not_chosen(name: str, argument: str) -> str:
+    """Return what is told of an argument that a network does not have."""
+    what = {"causal": "causal form"}.get(argument, argument)
+    if argument == "causal" and f"{name}_stream" in MODELS:
+        return f"the causal form of {name} has a name of its own: {name}_stream"
+    having = [other for other, build in MODELS.items() if argument in _arguments(build)]
+    return f"{name} has no {what} to choose; of the networks, {', '.join(having)} have one"

@@ -1,0 +1,160 @@
+"""From a file to an answer: many views of each video, against a loop that takes one view after another.
+
+    python benchmarks/from_file.py [--threads 2] [--videos 2]
+
+The loop is what a user would write: for each view it opens the video, decodes up to its last frame, resizes, crops and
+normalises, and computes a batch of one. `predict` decodes each frame once, ahead of the network, and computes eight
+views at once; on the command line freed memory is kept too.
+"""
+
+from __future__ import annotations
+
+import functools
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import av
+import torch
+from harness import Row, Variant, in_shares, interleave, parser, write_results
+from made_videos import KINDS, write_video
+from networks import as_plain, network
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from vov3d.bound import Clock
+from vov3d.build import head_window
+from vov3d.compare.workers import Ready
+from vov3d.data.sampling import dense_clips
+from vov3d.data.transforms import crop_offsets, short_side_size
+from vov3d.data.video import VideoInfo, open_video
+from vov3d.predict import VideoClassifier
+from vov3d.recipe import Recipe, load_recipe
+from vov3d.trained import Trained
+
+MODEL = "vov3d_m"
+
+
+@dataclass(frozen=True)
+class Test:
+    """How each video is shown: 16 frames, 5 apart, of 256 pixels, as the paper tests on Kinetics."""
+
+    clips: int
+    crops: int
+
+    @property
+    def recipe(self) -> Recipe:
+        """The experiment whose test it is."""
+        recipe = load_recipe(f"k400/{MODEL}_16")
+        return replace(recipe, test=replace(recipe.test, num_clips=self.clips, num_crops=self.crops))
+
+
+def videos(folder: Path, count: int) -> list[Path]:
+    """Videos as Kinetics has them, 10 s of 30 frames."""
+    return [write_video(KINDS[0], folder / f"{seed}{KINDS[0].suffix}", seed) for seed in range(count)]
+
+
+def view(path: Path, frames: list[int], size: tuple[int, int], corner: tuple[int, int], recipe: Recipe) -> Tensor:
+    """One view by itself, float32 [1, 3, T, crop, crop]."""
+    pictures: dict[int, Tensor] = {}
+    with av.open(str(path)) as container:
+        for number, frame in enumerate(container.decode(video=0)):
+            if number in frames:
+                pictures[number] = torch.from_numpy(frame.to_ndarray(format="rgb24"))
+            if number == frames[-1]:
+                break
+    clip = torch.stack([pictures[number] for number in frames]).permute(3, 0, 1, 2).float() / 255
+    clip = (F.interpolate(clip, size, mode="bilinear") - recipe.clip.mean) / recipe.clip.std
+    (y, x), crop = corner, recipe.test.crop
+    return clip[None, ..., y : y + crop, x : x + crop]
+
+
+def answer_in_turn(path: Path, info: VideoInfo, model: nn.Module, recipe: Recipe) -> Tensor:
+    """The probabilities of a video, one view after another."""
+    clip, test = recipe.clip, recipe.test
+    size = short_side_size(info.height, info.width, test.crop)
+    probs = []
+    for frames in dense_clips(info.num_frames, info.fps, clip.num_frames, clip.frame_stride, test.num_clips).tolist():
+        for corner in crop_offsets(*size, test.crop, test.num_crops):
+            logits = model.position_logits(view(path, frames, size, corner, recipe), head_window(recipe))
+            probs.append(logits.softmax(-1).mean(1))
+    return torch.cat(probs).mean(0)
+
+
+def loop(paths: list[Path], test: Test, *, is_plain: bool) -> Ready:
+    """What a user would write."""
+    model = as_plain(network(MODEL)) if is_plain else network(MODEL)
+    infos = []
+    for path in paths:
+        with open_video(path) as video:
+            infos.append(video.info)
+
+    @torch.inference_mode()
+    def run() -> None:
+        for path, info in zip(paths, infos, strict=True):
+            answer_in_turn(path, info, model, test.recipe)
+
+    return Ready(run)
+
+
+def predicted(paths: list[Path], test: Test, optimise: Callable[[nn.Module], nn.Module] | None = None) -> Ready:
+    """What vov3d does, and where its time goes."""
+    model = network(MODEL) if optimise is None else optimise(network(MODEL))
+    labels = tuple(map(str, range(model.num_classes)))
+    classifier = VideoClassifier(Trained(model, labels, test.recipe), torch.device("cpu"))
+    clock = Clock(1)
+    run = functools.partial(_all, classifier, paths)
+    run(clock)
+    bound = clock.bound()
+    total = bound.waiting_seconds + bound.model_seconds
+    return Ready(
+        run,
+        {
+            "bounded_by": bound.stage,
+            "decoding_share": bound.decoding_seconds / total,
+            "waiting_share": bound.waiting_seconds / total,
+        },
+    )
+
+
+def _all(classifier: VideoClassifier, paths: list[Path], clock: Clock | None = None) -> None:
+    assert all(one.error is None for one in classifier.predict_each(paths, clock=clock))
+
+
+def cell(test: Test, paths: list[Path], threads: int, seconds: float) -> list[Row]:
+    """One kind of test in every way; the first is the loop of plain modules."""
+    what = {"model": MODEL, "views": test.clips * test.crops, "videos": len(paths), "frames": 16, "crop": 256}
+    ours = functools.partial(predicted, paths, test)
+    variants = [
+        Variant({**what, "way": "loop, plain modules"}, functools.partial(loop, paths, test, is_plain=True), threads),
+        Variant({**what, "way": "loop, same network"}, functools.partial(loop, paths, test, is_plain=False), threads),
+        Variant({**what, "way": "predict"}, ours, threads),
+        Variant({**what, "way": "predict, memory kept"}, ours, threads, True),
+    ]
+    return interleave(variants, seconds, min_rounds=1 if seconds < 60 else 2)
+
+
+def main() -> None:
+    """Measure and write the results."""
+    flags = parser(__doc__, 240, (2,))
+    flags.add_argument("--videos", type=int, default=2, help="in the test of 30 views; six times as many of one view")
+    args = flags.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        made = videos(Path(folder), 6 * args.videos)
+        shown = {Test(1, 1): made, Test(10, 3): made[: args.videos]}
+        cells = {
+            (test, threads): 1.0 if test.clips == 1 else 6.0
+            for test in ([Test(1, 1)] if args.quick else shown)
+            for threads in args.threads
+        }
+        rows = [
+            row
+            for (test, threads), seconds in in_shares(cells, args.seconds)
+            for row in cell(test, shown[test], threads, seconds)
+        ]
+    write_results("from-file", rows, args.out, video=KINDS[0].name)
+
+
+if __name__ == "__main__":
+    main()
