@@ -144,6 +144,7 @@ def test_networks_that_cannot_be_optimised_are_refused(model: ClipClassifier) ->
         ("int8", "compile", "no int8"),
         ("int8", "onnxruntime", "cosine of 0.80"),
         ("bf16", "onnxruntime", "no bf16"),
+        ("int8", "native", "in fp32 and bf16 so far"),
     ],
 )
 def test_what_a_back_end_cannot_do_it_says(
@@ -151,6 +152,13 @@ def test_what_a_back_end_cannot_do_it_says(
 ) -> None:
     with pytest.raises(OptimizeError, match=f"{backend}: .*{reason}"):
         optimized(model, precision, backend, clips())
+
+
+def test_the_native_kernel_leaves_causal_networks_to_others() -> None:
+    fast = vov3d.optimize(network("vov3d_causal"), clips(), backend="torch")
+    assert fast.max_error <= 1e-5
+    with pytest.raises(OptimizeError, match="native: the native kernel has no causal layers"):
+        vov3d.optimize(network("vov3d_causal"), clips(), backend="native")
 
 
 def test_a_package_that_is_missing_is_named(model: ClipClassifier, monkeypatch: pytest.MonkeyPatch) -> None:
