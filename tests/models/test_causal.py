@@ -222,8 +222,8 @@ def test_means_of_long_streams_do_not_drift() -> None:
     layer, past = MeanSoFar(), Past()
     layer.past = past
     for frame in values.float().split(1, dim=2):
-        past.coming = {}
+        past.begin(frame)
         mean = layer(frame)
-        past.kept = {"num_frames": layer.count(frame) + 1, **past.coming}
+        past.settle()
     exact = values.float().double().mean(dim=2, keepdim=True)
     torch.testing.assert_close(mean.double(), exact, rtol=2e-7, atol=0)

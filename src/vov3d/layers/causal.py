@@ -139,11 +139,10 @@ class PositionalEncoding(Memory):
         self.frequencies = [math.pow(10_000, -2 * index / channels) for index in range(channels // 2)]
 
     def forward(self, clips: Tensor) -> Tensor:  # noqa: D102
-        num_frames, frequencies = clips.shape[2], clips.new_tensor(self.frequencies)
-        numbers = self.count(clips)[:, None] + torch.arange(num_frames, device=clips.device)  # [N,T]
-        angles = numbers[:, None] * frequencies[:, None]
-        waves = torch.cat([angles.sin(), angles.cos()], dim=1)  # [N,C,T]
-        return clips + self.weight * waves[..., None, None]
+        frequencies = clips.new_tensor(self.frequencies).view(-1, 1, 1, 1)
+        angles = (self.numbers(clips) - 1) * frequencies
+        waves = torch.cat([angles.sin(), angles.cos()], dim=1)  # [N,C,T,1,1]
+        return clips + self.weight * waves
 
 
 class CausalSqueezeExcitation(nn.Module):

@@ -36,11 +36,30 @@ class Past:
         kept: tensors of N entries each, by name, and how many frames of each camera were seen; empty before the first.
             Nothing in it is ever changed: it is replaced as a whole, so that no frame counts in some layers only.
         coming: what takes its place once the whole network has seen the frames that it is given now.
+        numbers: those of these frames, counted from 1, ``[N, 1, T, 1, 1]``.
     """
 
     def __init__(self) -> None:
         self.kept: dict[str, Tensor] = {}
         self.coming: dict[str, Tensor] = {}
+        self.numbers = torch.zeros(0)
+
+    def begin(self, frames: Tensor) -> None:
+        """Expect frames ``[N, 3, T, H, W]``."""
+        seen = self.kept.get(NUM_FRAMES)
+        if seen is None:
+            seen = torch.zeros(len(frames), dtype=torch.int64, device=frames.device)
+        self.numbers = seen.view(-1, 1, 1, 1, 1) + numbered(frames)
+        self.coming = {NUM_FRAMES: self.numbers[:, 0, -1, 0, 0].clone(), PIXELS: torch.tensor(frames.shape[3:])}
+
+    def settle(self) -> None:
+        """Remember what was kept of these frames."""
+        self.kept = self.coming
+
+
+def numbered(frames: Tensor) -> Tensor:
+    """Return 1, 2, ... for the frames of a clip. Shape: ``[1, 1, T, 1, 1]``."""
+    return torch.arange(1, frames.shape[2] + 1, device=frames.device).view(1, 1, -1, 1, 1)
 
 
 class Memory(nn.Module):
@@ -70,10 +89,9 @@ class Memory(nn.Module):
         if self.past is not None:
             self.past.coming[self.prefix + name] = kept
 
-    def count(self, frames: Tensor) -> Tensor:
-        """Return how many frames of each camera were seen before these. Shape: ``[N]``."""
-        count = None if self.past is None else self.past.kept.get(NUM_FRAMES)
-        return torch.zeros(len(frames), dtype=torch.int64, device=frames.device) if count is None else count
+    def numbers(self, frames: Tensor) -> Tensor:
+        """Return the numbers of these frames, from 1. Shape: ``[N, 1, T, 1, 1]``; N is 1 outside of a stream."""
+        return numbered(frames) if self.past is None else self.past.numbers
 
 
 class OverlapAdd(Memory):
@@ -134,17 +152,19 @@ class MeanSoFar(Memory):
         super().__init__("mean", "rounding")
 
     def forward(self, frames: Tensor) -> Tensor:  # noqa: D102
-        steps = torch.arange(1, frames.shape[2] + 1, device=frames.device).view(-1, 1, 1)
         if self.past is None:
-            return frames.cumsum(2) / steps
+            return frames.cumsum(2) / self.numbers(frames)
         mean, rounding = self.recall("mean"), self.recall("rounding")
         if mean is None or rounding is None:
             mean = rounding = torch.zeros_like(frames[:, :, :1])
-        change = (frames - mean).cumsum(2) / (self.count(frames).view(-1, 1, 1, 1, 1) + steps) - rounding
+        apart = frames - mean
+        if frames.shape[2] > 1:
+            apart = apart.cumsum(2)
+        change = apart / self.numbers(frames) - rounding
         means = mean + change
-        latest = means[:, :, -1:].clone()
+        latest, last_change = (means, change) if frames.shape[2] == 1 else (means[:, :, -1:].clone(), change[:, :, -1:])
         self.keep("mean", latest)
-        self.keep("rounding", (latest - mean) - change[:, :, -1:])
+        self.keep("rounding", (latest - mean) - last_change)
         return means
 
 
@@ -190,7 +210,6 @@ class Stream:
         """``[N]``, how many frames of each camera were seen; ``None`` before the first."""
         return self._past.kept.get(NUM_FRAMES)
 
-    @torch.no_grad()
     def __call__(self, frames: Tensor) -> Tensor:
         """Return the logits of all frames so far.
 
@@ -208,13 +227,11 @@ class Stream:
                 f"frames have shape {list(frames.shape)}, but this stream began with {len(seen)} cameras of "
                 f"{rows}x{columns} pixels; reset() begins anew"
             )
-        self._past.coming = {}
-        logits: Tensor = self._network(frames)
-        if seen is None:
-            seen = torch.zeros(len(frames), dtype=torch.int64, device=frames.device)
-        coming = {NUM_FRAMES: seen + frames.shape[2], PIXELS: torch.tensor(frames.shape[3:]), **self._past.coming}
-        self._past.kept = coming
-        return logits
+        with torch.inference_mode():
+            self._past.begin(frames)
+            logits: Tensor = self._network(frames)
+            self._past.settle()
+        return logits.clone()  # of inference mode it is no more
 
     def reset(self, cameras: Sequence[int] | None = None) -> None:
         """Forget all frames, or those of some cameras, which then begin anew beside the others.
