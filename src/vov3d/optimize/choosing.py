@@ -116,6 +116,8 @@ def _tried(backend: Backend, job: Job, expected: Tensor) -> Optimized | str:
     try:
         with torch.no_grad():
             optimized = Optimized(backend.name, backend.compile(job), job)
+    except ArgumentError as error:
+        return str(error)
     except Exception as error:  # noqa: BLE001  other people's compilers raise what they like
         return f"it fails on this network: {type(error).__name__}: {_reason(error)}"
     finally:

@@ -9,8 +9,6 @@ from vov3d.optimize.backend import Backend, Compiled, Job, Precision
 
 def refuses(model: ClipClassifier, precision: Precision) -> str | None:
     """Say what the kernel lacks here, or that it does not know the network."""
-    if precision == "int8":
-        return "the native kernel computes in fp32 and bf16 so far"
     if model.causal:
         return "the native kernel has no causal layers"
     return native.unavailable(precision) or native.supports(model)
