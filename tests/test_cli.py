@@ -346,7 +346,8 @@ def test_the_console_script_and_the_module_are_main() -> None:
 
 METRICS = SimpleNamespace(
     top1=0.5, top5=1.0, macro_top1=0.5, chance=0.5, num_videos=4, num_classes=3, split="val", num_clips=2, num_crops=3,
-    crop=64, frame_order="given", missing=(), seconds=75.0, multi_label=False, bound=Bound("model", 3.1, 0.4, 9.6, 1), engine=None,
+    crop=64, frame_order="given", missing=(), seconds=75.0, multi_label=False, bound=Bound("model", 3.1, 0.4, 9.6, 1),
+    engine=None,
     per_class=(
         SimpleNamespace(label="[Something] up", num_videos=2, top1=1.0),
         SimpleNamespace(label="down", num_videos=2, top1=0.0),
