@@ -1,4 +1,6 @@
-"""Write the tables of numbers into README.md and docs, and docs/numbers.md; with --check, say whether they are current.
+"""Write the tables of numbers into README.md and docs, docs/numbers.md and docs/performance.md.
+
+With --check it only says whether they are current.
 
 python docs/make_tables.py
 """
@@ -12,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from performance_page import performance_files
 from torch.utils.flop_counter import FlopCounterMode
 
 from vov3d.compare.comparison import Comparison, MadeOn, make_comparison, with_measurements
@@ -213,7 +216,7 @@ def main(words: list[str]) -> int:
     """Write the tables, or say whether they are current."""
     stale = []
     tables = {page: with_tables(page, (ROOT / page).read_text(encoding="utf-8")) for page in TABLES}
-    for page, current in {**tables, **numbers_files()}.items():
+    for page, current in {**tables, **numbers_files(), **performance_files()}.items():
         file = ROOT / page
         if not file.exists() or file.read_text(encoding="utf-8") != current:
             stale.append(page)
