@@ -27,20 +27,21 @@ def cell(name: str, clips: Clips, threads: int, seconds: float) -> list[Row]:
     if clips != CLIPS[0] or name == "vov3d_l":
         present = [("auto", precision) for precision in PRECISIONS if precision in {one for _, one in present}]
     what = {"model": name, "frames": clips.frames, "crop": clips.crop, "batch": clips.batch}
+    checked = clips.batch == 1
+    base = functools.partial(plain, name, clips)
     variants = [
-        Variant({**what, "way": "plain", "precision": "fp32"}, functools.partial(plain, name, clips), threads),
+        Variant({**what, "way": "plain", "precision": "fp32"}, base, threads),
+        Variant({**what, "way": "plain, memory kept", "precision": "fp32"}, base, threads, keeps_memory=True),
         Variant(
-            {**what, "way": "plain, memory kept", "precision": "fp32"},
-            functools.partial(plain, name, clips),
+            {**what, "way": "eager", "precision": "fp32"},
+            functools.partial(ours, name, clips, checked=checked),
             threads,
-            keeps_memory=True,
         ),
-        Variant({**what, "way": "eager", "precision": "fp32"}, functools.partial(ours, name, clips), threads),
     ]
     for backend, precision in present:
-        build = functools.partial(optimised, name, clips, precision, backend, with_memory=clips.batch == 1)
+        build = functools.partial(optimised, name, clips, precision, backend, checked=checked)
         variants.append(Variant({**what, "way": "optimised", "precision": precision}, build, threads))
-    return interleave(variants, seconds, min_rounds=3 if clips.batch == 1 else 2)
+    return interleave(variants, seconds, min_rounds=3 if checked else 2)
 
 
 def main() -> None:
