@@ -59,7 +59,7 @@ def variants(threads: int) -> dict[str, list[Variant]]:
 
 def main() -> None:
     """Measure and write the results."""
-    args = parser(__doc__, 80).parse_args()
+    args = parser(__doc__, 70).parse_args()
     import_torchvision()
     rows: list[Row] = []
     for threads, seconds in in_shares(dict.fromkeys(args.threads, 1.0), args.seconds):

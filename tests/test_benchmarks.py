@@ -166,7 +166,7 @@ def test_systems_are_shown_the_clips_that_the_goals_speak_of() -> None:
 
 def test_what_grows_starts_from_one_base() -> None:
     points = growth.points([1, 2])
-    assert len(points) == len(set(points)) == 4 + 3 + 3 + 1
+    assert len(points) == len(set(points)) == 4 + 3 + 2 + 1
     assert points[-1] == (growth.BASE, 2)
 
 
