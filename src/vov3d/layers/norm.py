@@ -45,6 +45,44 @@ class BatchNorm(nn.BatchNorm3d):
     def _check_input_dim(self, clips: Tensor) -> None:
         """Torch's own check wants rows and columns."""
 
+    def statistics(self, mean: Tensor, variance: Tensor, num_positions: int) -> tuple[Tensor, Tensor]:
+        """Return the mean and variance that `forward` would normalise each clip by; running statistics follow as there.
+
+        Shape: ``[N, C], [N, C] -> [N, C], [N, C]``, N at least 1.
+
+        Args:
+            mean: of each clip.
+            variance: of each clip, about its own mean.
+            num_positions: T * H * W, how many values they are of.
+        """
+        if not self.training:
+            assert self.running_mean is not None
+            assert self.running_var is not None
+            return self.running_mean.to(mean.dtype).expand_as(mean), self.running_var.to(mean.dtype).expand_as(mean)
+        alone = self.process_group is None and self.clips_per_group is not None
+        size = self.clips_per_group if alone and self.clips_per_group else len(mean)
+        groups = list(zip(mean.split(size), variance.split(size), strict=True))
+        pooled = [self._pooled(*group, num_positions) for group in groups]
+        self._follow(
+            torch.stack([one.detach() for one, _, _ in pooled]).mean(0),
+            torch.stack([unbiased for _, _, unbiased in pooled]).mean(0),
+        )
+        means = [one.expand_as(group[0]) for (one, _, _), group in zip(pooled, groups, strict=True)]
+        variances = [one.expand_as(group[0]) for (_, one, _), group in zip(pooled, groups, strict=True)]
+        return torch.cat(means), torch.cat(variances)
+
+    def _pooled(self, mean: Tensor, variance: Tensor, num_positions: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Return mean, variance and unbiased variance over clips, with those of the process group."""
+        count = mean.new_full((1,), len(mean) * num_positions)
+        total = self._summed(torch.cat([mean.sum(0) * num_positions, count]))
+        values = total[-1].clamp_min(1)
+        shared = total[:-1] / values
+        spread = self._summed((variance + (mean - shared).square()).sum(0) * num_positions) / values
+        return shared, spread, spread.detach() * values / (values - 1).clamp_min(1)
+
+    def _summed(self, values: Tensor) -> Tensor:
+        return values if self.process_group is None else _sum_over_processes(values, self.process_group)
+
     def _over_groups(self, clips: Tensor, clips_per_group: int) -> Tensor:
         """Give each run of clips its own statistics."""
         followed = [_Followed(self.running_mean, self.running_var) for _ in clips.split(clips_per_group)]
