@@ -133,4 +133,13 @@ def _writable(path: Path, *, is_folder: bool) -> Path:
         read_only = sys.platform != "win32" and os.statvfs(nearest).f_flag & os.ST_RDONLY
         reason = "a read-only file system holds" if read_only else "no permission to write to"
         raise argparse.ArgumentTypeError(f"cannot write {str(path)!r}: {reason} {str(nearest)!r}")
+    if is_folder and nearest != path.absolute():
+        probe = nearest / f".vov3d-{os.getpid()}"
+        try:
+            probe.mkdir()  # some file systems, such as that of processes, take no folders
+            probe.rmdir()
+        except OSError as error:
+            raise argparse.ArgumentTypeError(
+                f"cannot make the folder {str(path)!r}: {str(nearest)!r} takes none ({error.strerror})"
+            ) from error
     return path
