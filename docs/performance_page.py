@@ -34,8 +34,6 @@ ENGINES = {"openvino": "OpenVINO", "onnxruntime": "ONNX Runtime"}
 def performance_files() -> dict[str, str]:
     """What `docs/performance.md` and its plots must be."""
     found = {what: results for what in SECTIONS if (results := newest(what)) is not None}
-    if "inference" not in found:
-        return {}
     pictures: dict[str, str] = {}
     sections = []
     for what in found:
