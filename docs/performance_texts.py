@@ -20,7 +20,7 @@ INFERENCE = """\
 ## One clip
 
 How many times as fast as plain one is; in brackets, as plain with memory kept. `eager` is `model(clips)`, the others
-are `vov3d.optimize` by whichever back end was the fastest.
+are [`vov3d.optimize`](optimize.md) by whichever back end was the fastest.
 
 ![Times as fast as plain, by network and precision](performance-speed.svg)
 

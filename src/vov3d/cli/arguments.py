@@ -109,6 +109,18 @@ def add_cache(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_fast(parser: argparse.ArgumentParser) -> None:
+    """``--fast``: another engine."""
+    parser.add_argument(
+        "--fast",
+        type=one_of("precision", "fp32", "bf16", "int8"),
+        nargs="?",
+        const="fp32",
+        metavar="fp32|bf16|int8",
+        help="let the quickest engine of this CPU compute, in fp32 (the same answers), bf16 or int8",
+    )
+
+
 def add_views(parser: argparse.ArgumentParser) -> None:
     """``--clips`` and ``--crops``: the views of a video."""
     parser.add_argument("--clips", type=whole(1), metavar="N", help="clips of each video [the recipe's test.num_clips]")

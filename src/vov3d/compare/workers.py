@@ -20,7 +20,7 @@ from multiprocessing.connection import Connection
 import torch
 
 from vov3d.compare.memory import die_first
-from vov3d.errors import ArgumentError
+from vov3d.errors import Vov3dError
 from vov3d.interrupts import ignore_interrupts
 
 
@@ -153,7 +153,7 @@ def _serve(connection: Connection, build: Build, threads: int, memory_gib: float
             connection.send(_timed(ready.run, connection.recv()))
     except (EOFError, ConnectionError):
         return  # the one who asked is gone
-    except (ArgumentError, MemoryError, RuntimeError) as error:
+    except (Vov3dError, MemoryError, RuntimeError) as error:
         connection.send(failure_reason(error, memory_gib))
 
 
@@ -169,7 +169,7 @@ def _timed(run: Callable[[], object], seconds: float) -> float:
 def failure_reason(error: Exception, limit_gib: float | None) -> tuple[str, str]:
     """Why a network failed, at length and in two words."""
     text = " ".join(str(error).split())
-    if isinstance(error, ArgumentError):
+    if isinstance(error, Vov3dError):
         return text, "fails"
     words = ("allocate", "out of memory", "bad_alloc", *(("a primitive",) if limit_gib is not None else ()))
     if not (isinstance(error, MemoryError) or any(word in text for word in words)):
