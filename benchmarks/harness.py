@@ -26,6 +26,7 @@ from typing import TypeVar
 
 from vov3d.compare.workers import Build, MeasuringError, Ready, Worker
 from vov3d.environment import describe_environment
+from vov3d.memory import keep_freed_memory
 
 RESULTS = Path(__file__).parent / "results"
 MAX_ROUNDS, MIN_ROUNDS = 15, 3
@@ -154,18 +155,9 @@ def _short(value: Cell) -> str:
 
 
 def _with_allocator(build: Build, keeps_memory: bool) -> Ready:
-    if keeps_memory:
-        keep_memory()
+    if keeps_memory and not keep_freed_memory():
+        raise RuntimeError("this C library keeps no memory")
     return build()
-
-
-def keep_memory() -> None:
-    """Tell glibc what MALLOC_MMAP_MAX_=0, MALLOC_TRIM_THRESHOLD_ and MALLOC_TOP_PAD_ tell it: freed memory stays."""
-    libc = ctypes.CDLL(None)
-    trim_threshold, top_pad, mmap_max = -1, -2, -4
-    for option, value in ((mmap_max, 0), (trim_threshold, 2**31 - 1), (top_pad, 2**28)):
-        if not libc.mallopt(option, value):
-            raise RuntimeError(f"mallopt refuses option {option}")
 
 
 def resident_mib() -> float | None:
