@@ -1,6 +1,6 @@
 """From a file to an answer: many views of each video, against a loop that takes one view after another.
 
-    python benchmarks/from_file.py [--threads 2] [--videos 2]
+    python benchmarks/from_file.py [--threads 2] [--videos 1]
 
 The loop is what a user would write: for each view it opens the video, decodes up to its last frame, resizes, crops and
 normalises, and computes a batch of one. `predict` decodes each frame once, ahead of the network, and computes eight
@@ -137,13 +137,13 @@ def cell(test: Test, paths: list[Path], threads: int, seconds: float) -> list[Ro
             {**what, "way": "predict, optimised"}, functools.partial(predicted, paths, test, "fp32"), threads, True
         ),
     ]
-    return interleave(variants, seconds, min_rounds=1 if seconds < 60 else 2)
+    return interleave(variants, seconds, min_rounds=2 if test.clips == 1 else 1)
 
 
 def main() -> None:
     """Measure and write the results."""
-    flags = parser(__doc__, 240, (2,))
-    flags.add_argument("--videos", type=int, default=2, help="in the test of 30 views; six times as many of one view")
+    flags = parser(__doc__, 90, (2,))
+    flags.add_argument("--videos", type=int, default=1, help="in the test of 30 views; six times as many of one view")
     args = flags.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         made = videos(Path(folder), 6 * args.videos)

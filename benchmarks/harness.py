@@ -2,7 +2,7 @@
 
 Variants that are compared live in processes of their own and take turns, because a machine is not the same from minute
 to minute: what means something is the ratio of two times of the same round. Results are CSV files named after what was
-measured, the machine and the day; lines that begin with # say with what. `read_results` reads them back.
+measured, the machine and the day; lines that begin with # say with what.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import date
 from importlib import metadata
 from pathlib import Path
@@ -69,16 +70,20 @@ class Seat:
 
 @contextlib.contextmanager
 def seated(*variants: Variant) -> Iterator[list[Seat]]:
-    """Start variants; they end with the context."""
-    with contextlib.ExitStack() as stack:
-        seats = []
-        for one in variants:
-            build = functools.partial(_with_allocator, one.build, one.keeps_memory)
-            try:
-                seats.append(Seat(one, stack.enter_context(Worker.started(build, one.threads))))
-            except MeasuringError as error:
-                seats.append(Seat(one, None, str(error)))
-        yield seats
+    """Start variants, two at a time; they end with the context."""
+    with contextlib.ExitStack() as stack, ThreadPoolExecutor(max_workers=2) as pool:
+        yield list(pool.map(functools.partial(_seat, stack), variants))
+
+
+def _seat(stack: contextlib.ExitStack, variant: Variant) -> Seat:
+    build = functools.partial(_with_allocator, variant.build, variant.keeps_memory)
+    worker = Worker(build, variant.threads)
+    stack.callback(worker.close)
+    try:
+        worker.wait()
+    except MeasuringError as error:
+        return Seat(variant, None, str(error))
+    return Seat(variant, worker)
 
 
 def take_turns(
@@ -156,7 +161,7 @@ def _short(value: Cell) -> str:
 
 def _with_allocator(build: Build, keeps_memory: bool) -> Ready:
     if keeps_memory and not keep_freed_memory():
-        raise RuntimeError("this C library keeps no memory")
+        raise RuntimeError("the C library of this system cannot be told to keep memory")
     return build()
 
 
@@ -185,19 +190,6 @@ def _status(key: str) -> float:
 
 
 # ---- files -----------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Results:
-    """A file of results.
-
-    Attributes:
-        facts: what it was made with.
-        rows: what was measured; every value a text.
-    """
-
-    facts: Mapping[str, str]
-    rows: Sequence[Mapping[str, str]] = field(default_factory=tuple)
 
 
 def machine_facts() -> dict[str, Cell]:
@@ -234,13 +226,6 @@ def write_results(what: str, rows: Sequence[Row], folder: Path = RESULTS, **fact
 
 def _cell(value: Cell) -> Cell:
     return f"{value:.6g}" if isinstance(value, float) and math.isfinite(value) else value
-
-
-def read_results(path: Path) -> Results:
-    """Read what `write_results` wrote."""
-    lines = path.read_text(encoding="utf-8").splitlines()
-    facts = dict(line[2:].split(": ", 1) for line in lines if line.startswith("# ") and ": " in line)
-    return Results(facts, tuple(csv.DictReader(line for line in lines if not line.startswith("#"))))
 
 
 # ---- command line ----------------------------------------------------------------------------------------------------

@@ -2,7 +2,8 @@
 
     python benchmarks/inference.py [--threads 1 2] [--models vov3d_m] [--batch 1]
 
-What is optimised runs on every back end that is present here, in every precision that it has.
+What is optimised runs, at 16x224x224 of VoV3D-M and X3D-M, on every back end that is present and in every precision
+that it has; elsewhere on the one that `vov3d.optimize` picks.
 """
 
 from __future__ import annotations
@@ -10,10 +11,11 @@ from __future__ import annotations
 import functools
 
 from harness import Row, Variant, in_shares, interleave, parser, write_results
-from networks import Clips, ours, plain
+from networks import Clips, optimised, ours, plain, ways
 
 from vov3d.models import create_model
 from vov3d.models.counting import count_gmacs
+from vov3d.optimize import PRECISIONS
 
 MODELS = ("vov3d_m", "vov3d_l", "x3d_m")
 CLIPS = (Clips(16, 224), Clips(16, 256), Clips(16, 224, 8))
@@ -21,12 +23,23 @@ CLIPS = (Clips(16, 224), Clips(16, 256), Clips(16, 224, 8))
 
 def cell(name: str, clips: Clips, threads: int, seconds: float) -> list[Row]:
     """One network at one input in every way; the first is plain eager."""
+    present = ways(name)
+    if clips != CLIPS[0] or name == "vov3d_l":
+        present = [("auto", precision) for precision in PRECISIONS if precision in {one for _, one in present}]
     what = {"model": name, "frames": clips.frames, "crop": clips.crop, "batch": clips.batch}
     variants = [
-        Variant({**what, "way": "plain"}, functools.partial(plain, name, clips), threads),
-        Variant({**what, "way": "plain, memory kept"}, functools.partial(plain, name, clips), threads, True),
-        Variant({**what, "way": "eager"}, functools.partial(ours, name, clips), threads),
+        Variant({**what, "way": "plain", "precision": "fp32"}, functools.partial(plain, name, clips), threads),
+        Variant(
+            {**what, "way": "plain, memory kept", "precision": "fp32"},
+            functools.partial(plain, name, clips),
+            threads,
+            keeps_memory=True,
+        ),
+        Variant({**what, "way": "eager", "precision": "fp32"}, functools.partial(ours, name, clips), threads),
     ]
+    for backend, precision in present:
+        build = functools.partial(optimised, name, clips, precision, backend, with_memory=clips.batch == 1)
+        variants.append(Variant({**what, "way": "optimised", "precision": precision}, build, threads))
     return interleave(variants, seconds, min_rounds=3 if clips.batch == 1 else 2)
 
 

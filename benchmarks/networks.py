@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -10,9 +11,12 @@ from harness import peak_mib, resident_mib
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+import vov3d
 from vov3d.compare.workers import Ready
 from vov3d.layers import DepthwiseConv3d, SpatialConv3d, TemporalConv3d
 from vov3d.models import VoV3D, create_model
+from vov3d.optimize import BACKENDS, PRECISIONS, Precision
+from vov3d.optimize.choosing import NEVER_CHOSEN
 
 
 @dataclass(frozen=True)
@@ -35,10 +39,10 @@ class Clips:
         return torch.randn(self.batch, 3, self.frames, self.crop, self.crop, generator=generator)
 
 
-def network(name: str) -> nn.Module:
+def network(name: str, *, causal: bool | None = None) -> nn.Module:
     """A network in which every part counts: norms have weights and saw clips, and logits are of the order of 1."""
     torch.manual_seed(0)
-    model = create_model(name, num_classes=400)
+    model = create_model(name, num_classes=400, causal=causal)
     norms = [module for module in model.modules() if isinstance(module, _BatchNorm)]
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
@@ -63,12 +67,15 @@ def as_plain(model: nn.Module) -> nn.Module:
 
 def plain(name: str, clips: Clips) -> Ready:
     """A network in plain eager: what every speed-up is measured against."""
-    return ready(lambda: as_plain(network(name)), clips)
+    return ready(lambda: as_plain(network(name)), clips, warm_up=_tiny)
 
 
 def ours(name: str, clips: Clips) -> Ready:
     """A network of the catalogue, in eager."""
-    return ready(lambda: network(name), clips, compared_with=lambda: as_plain(network(name)))
+    model = network(name)
+    return ready(
+        lambda: copy.deepcopy(model), clips, compared_with=lambda: as_plain(copy.deepcopy(model)), warm_up=_tiny
+    )
 
 
 def ready(
@@ -78,23 +85,27 @@ def ready(
     compared_with: Callable[[], Callable[[Tensor], Tensor]] | None = None,
     warm_up: Callable[[], object] | None = None,
 ) -> Ready:
-    """Build, run twice, and find the peak of memory and how far the logits are from others.
+    """Build, run twice, and find how far the logits are from others, and the peak of memory.
 
     Args:
         build: the network.
         clips: what it is shown.
         compared_with: what gives the logits that are right.
-        warm_up: loads what the network runs on, so that its code is not counted as the network's memory.
+        warm_up: loads what the network runs on, so that its code is not counted as the network's memory; without it
+            memory is not measured.
     """
     shown = clips.drawn()
+    facts: dict[str, float | str | None] = {}
     with torch.inference_mode():
         expected = compared_with()(shown) if compared_with else None
-        (warm_up or _tiny)()
+        if warm_up:
+            warm_up()
         before = resident_mib()
         model = build()
         logits = model(shown)
         peak = peak_mib(lambda: model(shown))
-    facts: dict[str, float | str | None] = {"peak_mib": None if before is None or peak is None else peak - before}
+    if warm_up and before is not None and peak is not None:
+        facts["peak_mib"] = peak - before
     if expected is not None:
         facts |= distance(logits, expected)
     return Ready(torch.inference_mode()(lambda: model(shown)), facts)
@@ -106,5 +117,53 @@ def distance(logits: Tensor, expected: Tensor) -> dict[str, float | str | None]:
     return {"max_error": float((logits - expected).abs().max()), "cosine": float(cosine)}
 
 
-def _tiny() -> None:
-    VoV3D(8, (1, 1, 1, 1), num_classes=2).eval()(torch.zeros(1, 3, 2, 64, 64))
+def _tiny() -> nn.Module:
+    """A network that has run once."""
+    model = VoV3D(8, (1, 1, 1, 1), num_classes=2).eval()
+    model(torch.zeros(1, 3, 2, 64, 64))
+    return model
+
+
+# ---- optimised -------------------------------------------------------------------------------------------------------
+
+
+def optimised(
+    name: str, clips: Clips, precision: Precision, backend: str = "auto", *, with_memory: bool = False
+) -> Ready:
+    """A network of the catalogue, optimised; its logits are compared with those it gives in eager.
+
+    Args:
+        name: of the catalogue.
+        clips: what it is shown.
+        precision: of `vov3d.optimize`.
+        backend: likewise; by default the one it picks.
+        with_memory: whether to measure the peak of memory, for which the engine is loaded beforehand.
+    """
+    model = network(name)
+    chosen: dict[str, float | str | None] = {}
+
+    def fast(model: nn.Module, shown: Tensor) -> nn.Module:
+        calibration = Clips(*shown.shape[2:4], batch=2).drawn() if precision == "int8" else None
+        found = vov3d.optimize(model, shown, precision, backend, calibration=calibration)
+        chosen["backend"] = found.backend
+        return found
+
+    found = ready(
+        lambda: fast(model, clips.drawn()),
+        clips,
+        compared_with=lambda: model,
+        warm_up=(lambda: fast(_tiny(), Clips(2, 64).drawn())) if with_memory else None,
+    )
+    return Ready(found.run, {**chosen, **found.facts})
+
+
+def ways(name: str) -> list[tuple[str, Precision]]:
+    """Back ends and precisions that are here and take a network, but those that compile for minutes."""
+    model = create_model(name).eval()
+    return [
+        (backend.name, precision)
+        for backend in BACKENDS.values()
+        if backend.name not in NEVER_CHOSEN
+        for precision in PRECISIONS
+        if backend.refuses(model, precision) is None
+    ]

@@ -1,23 +1,36 @@
-"""The benchmarks' harness, on things that take known times; and what is counted for the floor of a clip."""
+"""The benchmarks: their harness on things that take known times, what they time, count and show."""
 
 from __future__ import annotations
 
 import functools
+import math
 import time
 from pathlib import Path
 
+import field
+import growth
 import harness
 import networks
+import other_packages
+import performance_page
 import pytest
 import roofline
 import torch
 import training_step
-from harness import Variant, in_shares, interleave, read_results, write_results
+from harness import Variant, in_shares, interleave, write_results
+from performance_results import Results, read_results
 
+import peers
 from vov3d.compare.workers import Ready
 from vov3d.errors import ArgumentError
-from vov3d.models import create_model
+from vov3d.models import create_model, list_models
 from vov3d.models.counting import count_gmacs
+
+OTHERS = [
+    ("pytorchvideo", "x3d_m", networks.Clips()),
+    ("pytorchvideo", "slowfast_r50_8x8", networks.Clips(32)),
+    ("torchvision", "r2plus1d_18", networks.Clips(16, 112)),
+]
 
 
 def sleeper(seconds: float, fails_after: int = 1000) -> Ready:
@@ -130,3 +143,58 @@ def test_a_floor_is_bound_by_arithmetic_or_by_memory() -> None:
     by_memory = roofline.floor("vov3d_s", 64, "fp32", peak=free, copied=costly)
     assert by_arithmetic["floor_ms"] == pytest.approx(2e6 * by_arithmetic["gmacs"], rel=2e-2)
     assert by_memory["floor_ms"] == pytest.approx(1e3 * by_memory["megabytes"], rel=1e-2)
+
+
+def test_every_way_that_is_present_is_found_and_checked() -> None:
+    assert {("torch", "fp32"), ("torch", "bf16")} <= set(networks.ways("vov3d_s"))
+    found = networks.optimised("vov3d_s", networks.Clips(2, 64, 2), "fp32", "torch", with_memory=True)
+    assert found.facts["backend"] == "torch"
+    assert found.facts["max_error"] < 1e-4
+    assert {"cosine", "peak_mib"} <= set(found.facts)
+    assert "peak_mib" not in networks.optimised("vov3d_s", networks.Clips(2, 64), "bf16", "torch").facts
+
+
+def test_systems_are_shown_the_clips_that_the_goals_speak_of() -> None:
+    systems = field.systems("*")
+    assert len(systems) >= 25
+    assert set(systems) <= set(list_models())
+    shown = [(systems[name].frames, systems[name].crop) for name in ("tsm_r50", "tea_r50", "slowfast_r50_4x16")]
+    assert shown == [(16, 224), (16, 224), (32, 224)]
+    assert {systems[name].frames for name in ("vov3d_l", "x3d_m")} == {16}
+    assert list(field.systems("tsm_r50")) == ["tsm_r50"]
+
+
+def test_what_grows_starts_from_one_base() -> None:
+    points = growth.points([1, 2])
+    assert len(points) == len(set(points)) == 4 + 3 + 3 + 1
+    assert points[-1] == (growth.BASE, 2)
+
+
+@pytest.mark.parametrize(("package", "name", "clips"), OTHERS, ids=str)
+def test_other_packages_networks_are_those_of_the_catalogue(package: str, name: str, clips: networks.Clips) -> None:
+    pytest.importorskip(package)
+    other_packages.import_torchvision()
+    theirs = peers.gmacs(other_packages.PEERS[package][name], clips)
+    assert theirs == pytest.approx(peers.gmacs(functools.partial(create_model, name), clips), rel=1e-6)
+
+
+def test_goals_are_judged_by_the_worst() -> None:
+    assert performance_page._goal("fast", 5.0, [5.5, 4.0, math.nan]) == ["fast", "5.0x", "4.0x", "5.5x", "in 1 of 2"]
+    assert performance_page._goal("small", 0.5, [0.4, 0.2], "{:.1f}")[2:] == ["0.4", "0.2", "**yes**"]
+    assert performance_page._goal("small", 0.5, [0.6], "{:.1f}")[-1] == "no"
+    assert performance_page._goal("unknown", 5.0, [])[-1] == "not measured"
+
+
+def test_the_best_is_the_fastest_that_did_not_fail() -> None:
+    rows = [
+        {"way": "optimised", "precision": "fp32", "backend": "a", "speedup": "2.5"},
+        {"way": "optimised", "precision": "fp32", "backend": "b", "speedup": "10.5"},
+        {"way": "optimised", "precision": "fp32", "backend": "c", "speedup": ""},
+        {"way": "optimised", "precision": "bf16", "backend": "d", "speedup": "20"},
+    ]
+    inputs = {"model": "vov3d_m", "frames": "16", "crop": "224", "batch": "1", "threads": "1"}
+    (cell,) = Results({}, [{**inputs, **row} for row in rows]).inputs()
+    best = cell.best("fp32")
+    assert best is not None
+    assert best["backend"] == "b"
+    assert cell.best("int8") is None

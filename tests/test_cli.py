@@ -66,7 +66,7 @@ def prints(capsys: Capture, *words: str) -> str:
 @pytest.mark.parametrize("words", [[], ["--help"], ["-h"], ["help"]])
 def test_overview_lists_every_verb(capsys: Capture, words: list[str]) -> None:
     text = prints(capsys, *words)
-    assert len(VERBS) == 15
+    assert len(VERBS) == 16
     for verb in VERBS.values():
         assert re.search(rf"^  {verb.name} +{re.escape(verb.help)}$", text, re.MULTILINE)
     assert "$ vov3d demo" in text

@@ -130,6 +130,7 @@ def test_other_networks_are_refused() -> None:
     refused = "VoV3D and X3D, not TSN"
     assert refused in str(native.supports(create_model("tsn_r50").eval()))
     assert "eval()" in str(native.supports(VoV3D(12)))
+    assert "no causal form" in str(native.supports(VoV3D(12, causal=True).eval()))
     dense = VoV3D(12, (1, 1, 1, 1), operator=OPERATORS["r2plus1d"]).eval()
     assert "R2Plus1D" in str(native.supports(dense))
     with pytest.raises(ArgumentError, match="R2Plus1D"):

@@ -19,6 +19,7 @@ from vov3d.plots import (
     Series,
     bar_chart,
     confusion_chart,
+    cost_chart,
     field_chart,
     group_chart,
     line_chart,
@@ -220,6 +221,31 @@ def test_names_of_points_do_not_cover_each_other() -> None:
     for i, one in enumerate(boxes):
         for other in boxes[:i]:
             assert min(one[2], other[2]) <= max(one[0], other[0]) or min(one[3], other[3]) <= max(one[1], other[1])
+
+
+def test_what_costs_as_expected_stands_on_the_diagonal() -> None:
+    points = [Point("ten times", 10.0, 10.0), Point("dear", 2.0, 40.0, "orange"), Point("one", 1.0, 1.0)]
+    root = read(cost_chart("Costs", ("work", "time"), [Panel("eager", points), Panel("fast", points[:2])], points[:1]))
+    inside(root)
+    dots = [(float(dot.get("cx", "0")), float(dot.get("cy", "0"))) for dot in root.iter(f"{SVG}circle")]
+    (x10, y10), (x2, y2), (x1, y1) = dots[1:4]  # after the one of the legend
+    dashed = next(path.get("d", "") for path in root.iter(f"{SVG}path") if path.get("stroke-dasharray"))
+    start, end = ([float(n) for n in point.split()] for point in dashed[1:].split("L"))
+    slope = (end[1] - start[1]) / (end[0] - start[0])
+    for x, y in ((x10, y10), (x1, y1)):
+        assert y - start[1] == pytest.approx(slope * (x - start[0]), abs=1)
+    assert x1 < x2 < x10
+    assert y2 < y10 < y1
+    assert {"eager", "fast", "work", "time"} <= set(texts(root))
+    assert "dear 40 at 2" in (root.findtext(f"{SVG}desc") or "")
+
+
+def test_bars_of_multiples_are_as_long_as_the_largest_allows() -> None:
+    root = read(group_chart("Speed", ["fp32", "bf16"], [("M", [4.0, 8.0]), ("L", [None, 2.0])], times=True))
+    widths = [float(bar.get("width", "0")) for bar in list(root.iter(f"{SVG}rect"))[3:]]  # after ground and legend
+    assert widths[0] == pytest.approx(widths[1] / 2, abs=0.1)
+    assert widths[2:] == pytest.approx([0, widths[1] / 4], abs=0.1)
+    assert [one for one in texts(root) if one.endswith("x") or one == "–"] == ["4.0x", "8.0x", "–", "2.0x"]
 
 
 def test_no_points_are_no_picture() -> None:

@@ -28,6 +28,7 @@ NAMES = [
     "predict",
     "receptive_field",
     "report",
+    "stream",
     "tempo",
     "train",
 ]

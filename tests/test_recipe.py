@@ -408,7 +408,7 @@ def test_every_key_is_explained() -> None:
     mapping = to_mapping(recipe_from_mapping(MINIMAL))
     settable = [f"{s}.{k}" for s, fields in mapping.items() if isinstance(fields, dict) for k in fields]
     assert [key.name for key in keys] == settable
-    assert len(keys) == 56
+    assert len(keys) == 57
     assert all(key.help and key.type_text for key in keys)
     own = {key.name for key in keys if not key.source}  # every other default says where it comes from
     assert own == {"model.name", "model.init", "train.accumulate", "train.checkpoint_every_epochs"}

@@ -23,6 +23,7 @@ from vov3d.predict import load, predict
 from vov3d.receptive_field import receptive_field
 from vov3d.recipe import list_recipes, load_recipe
 from vov3d.report import report
+from vov3d.stream import stream
 from vov3d.tempo import tempo
 from vov3d.train import train
 from vov3d.trained import load_trained
@@ -46,6 +47,7 @@ __all__ = [
     "predict",
     "receptive_field",
     "report",
+    "stream",
     "tempo",
     "train",
 ]

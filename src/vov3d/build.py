@@ -38,6 +38,7 @@ def build_model(recipe: Recipe, num_classes: int, *, initial: bool = True) -> Cl
         num_classes=num_classes,
         dropout=recipe.model.dropout,
         stochastic_depth=recipe.model.stochastic_depth,
+        causal=recipe.model.causal,
         pretrained=recipe.model.init if initial else None,
         backbone_pretrained=recipe.model.backbone_init if initial else None,
     )

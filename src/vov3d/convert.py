@@ -9,7 +9,7 @@ import torch
 
 from vov3d.checkpoint import JSON, read_checkpoint, write_checkpoint, write_published
 from vov3d.errors import CheckpointError
-from vov3d.models import create_model, our_tensors, published_names, recognise
+from vov3d.models import create_model, is_causal, our_tensors, published_names, recognise
 from vov3d.models.loading import layout_of, num_classes_of
 from vov3d.models.published import COUNTER
 
@@ -86,6 +86,8 @@ def convert(source: str | Path, destination: str | Path) -> ConversionReport:
     if name in SAME_ENTRIES and checkpoint.published:
         notes.append(f"{SAME_ENTRIES[name]} share all names and shapes; the file is called {name}")
     if to_published:
+        if is_causal(checkpoint):
+            raise CheckpointError(f"{str(source)!r} is causal, which no published file says; convert to .safetensors")
         write_published(destination, {written[ours]: tensor for ours, tensor in tensors.items()})
         if checkpoint.description.get("labels"):
             notes.append("label names and preprocessing have no place in a published file and stay behind")

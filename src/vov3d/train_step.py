@@ -14,6 +14,7 @@ from vov3d.build import build_norms, build_optimizer, build_schedule, clips_at_o
 from vov3d.data.augment import add_stills
 from vov3d.data.mixing import mix
 from vov3d.errors import TrainingError
+from vov3d.fused import Gradient, Replayed, fuse
 from vov3d.models import ClipClassifier
 from vov3d.optim import optimizer_tensors, restore_optimizer
 from vov3d.optim.average import average_tensors, moving_average, restore_average
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from vov3d.resume import Position
 
 STILLS_STREAM, MIXING_STREAM, DRAWS_STREAM = 4, 5, 7  # keep these draws apart from those of `vov3d.data`
+FUSED = "fused kernels compute the blocks of the network"
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -44,10 +46,12 @@ class TrainStep:
         model: the network that is trained.
         average: the moving average of its weights; ``None`` without.
         tested: the network that is tested and kept: the average if there is one.
+        arithmetic: on a GPU what computes the network, in words; empty elsewhere.
     """
 
     def __init__(self, recipe: Recipe, model: ClipClassifier, group: ProcessGroup, steps_per_epoch: int) -> None:
         self.recipe, self.group, self.steps_per_epoch = recipe, group, steps_per_epoch
+        self.arithmetic = _arithmetic(recipe, model, group.device)
         self.average = moving_average(model, recipe.train.ema_decay) if recipe.train.ema_decay else None
         self.model = self.tested = build_norms(recipe, model, group)
         if self.average is not None:
@@ -57,6 +61,9 @@ class TrainStep:
         self.optimizer = build_optimizer(recipe, self.model)
         self.scaler = torch.amp.GradScaler(group.device.type, enabled=recipe.train.precision == "fp16")
         self.replica = group.wrap(_compiled(self.model) if recipe.train.compile else self.model)
+        self.gradient: Gradient = self._gradient
+        if self.arithmetic == FUSED and group.world_size == recipe.train.accumulate == 1:
+            self.gradient = Replayed(self._gradient, self.model)
 
     def rate(self, epoch: int, step: int) -> float:
         """Return the learning rate of a step."""
@@ -180,15 +187,18 @@ class TrainStep:
         parts = zip(clips.tensor_split(num_parts), targets.tensor_split(num_parts), strict=True)
         for number, (part, target) in enumerate(parts, start=1):
             with self._synchronised(number == num_parts):
-                with self.autocast():
-                    logits = self.replica(part)
-                loss = _loss(logits, target, self.recipe.train)
                 share = self.group.world_size / num_clips  # gradients are averaged over the processes
-                self.scaler.scale(loss * share).backward()
-            tally += torch.tensor(
-                [float(loss.detach()), float(_right(logits, target)), len(target)], dtype=torch.float64
-            )
+                loss, logits = self.gradient(part, target, share)
+            tally += torch.tensor([float(loss), float(_right(logits, target)), len(target)], dtype=torch.float64)
         return tally
+
+    def _gradient(self, clips: Tensor, targets: Tensor, share: float) -> tuple[Tensor, Tensor]:
+        """Add the gradient of a share of the summed loss; return the loss and the logits."""
+        with self.autocast():
+            logits = self.replica(clips)
+        loss = _loss(logits, targets, self.recipe.train)
+        self.scaler.scale(loss * share).backward()
+        return loss.detach(), logits.detach()
 
     def _augmented(self, batch: Batch, seed: tuple[int, ...]) -> tuple[Tensor, Tensor]:
         """Return the clips and targets of a batch, mixed as the recipe says."""
@@ -204,6 +214,19 @@ class TrainStep:
         if last or not isinstance(self.replica, nn.parallel.DistributedDataParallel):
             return nullcontext()
         return self.replica.no_sync()
+
+
+def _arithmetic(recipe: Recipe, model: ClipClassifier, device: torch.device) -> str:
+    """Let the fused kernels compute what they know, where they run and are right; return what computes, in words."""
+    if device.type != "cuda" or recipe.train.compile:
+        return ""
+    from vov3d.fused.trial import refusal
+
+    reason = refusal(model, device, DTYPES.get(recipe.train.precision, model.dtype))
+    if reason is not None:
+        return f"plain torch computes the network: {reason}"
+    fuse(model)
+    return FUSED
 
 
 def _compiled(model: ClipClassifier) -> nn.Module:

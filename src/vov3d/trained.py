@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from vov3d.checkpoint import JSON, Checkpoint, as_json, read_checkpoint
 from vov3d.data.sources.renumber import class_number
 from vov3d.errors import CheckpointError
-from vov3d.models import MODELS, ClipClassifier, create_model, load_weights, network_name, recognise
+from vov3d.models import MODELS, ClipClassifier, create_model, is_causal, load_weights, network_name, recognise
 
 if TYPE_CHECKING:
     from vov3d.recipe import Recipe
@@ -40,6 +40,7 @@ def describe(recipe: Recipe, labels: tuple[str, ...]) -> dict[str, JSON]:
 
     return {
         "model": network_name(recipe.model.name, recipe.model.operator),
+        "causal": recipe.model.causal,
         "num_classes": len(labels),
         "labels": list(labels),
         "recipe": as_json(to_mapping(recipe)),
@@ -58,7 +59,7 @@ def load_trained(path: str | Path) -> Trained:
     """
     checkpoint = read_checkpoint(Path(path))
     name = recognise(checkpoint, str(path))
-    model = create_model(name, num_classes=_num_classes(checkpoint, str(path)))
+    model = create_model(name, num_classes=_num_classes(checkpoint, str(path)), causal=is_causal(checkpoint))
     load_weights(model, checkpoint, str(path), is_own=not checkpoint.published)
     labels = checkpoint.description.get("labels")
     if not isinstance(labels, list):

@@ -116,6 +116,7 @@ class Training:
             f"{self.loader.num_videos} videos, {self.loader.steps_per_epoch} steps an epoch, "
             f"{self.step.batch_text(self.loader.num_clips)}, "
             f"learning rate {self.step.rate(0, 0):.4g} at the first step",
+            *([self.step.arithmetic] if self.step.arithmetic else []),
         ]
 
     def run(self) -> None:

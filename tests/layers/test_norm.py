@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 from collections.abc import Iterator
 
 import pytest
@@ -57,6 +58,26 @@ def test_gradients_of_channels_last_norms_are_those_of_plain_ones(shape: tuple[i
     expected = torch.autograd.grad(plain(exact), (exact, plain.weight, plain.bias), pull.double())
     for ours, theirs in zip(found, expected, strict=True):
         torch.testing.assert_close(ours.double(), theirs, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("clips_per_group", [None, 1])
+@pytest.mark.parametrize("training", [True, False])
+def test_no_layout_of_maps_of_one_pixel_is_taken_for_another(training: bool, clips_per_group: int | None) -> None:
+    """Of the clips, and of the gradient that comes back."""
+    torch.manual_seed(0)
+    norm = BatchNorm(8).double().train(training)
+    norm.clips_per_group = clips_per_group
+    nn.init.uniform_(norm.weight)
+    clips, pull = torch.randn(2, 2, 8, 7, 1, 1, dtype=torch.float64)
+    exact = torch.autograd.functional.jacobian(norm, clips).flatten(0, 4).flatten(1).T @ pull.flatten()
+    layouts = [(56, 7, 1, 1, 1), (56, 1, 8, 1, 1), (56, 1, 8, 8, 8)]
+    found = []
+    for ours, theirs in itertools.product(layouts, layouts):
+        given = torch.empty_strided(clips.shape, ours, dtype=clips.dtype).copy_(clips).requires_grad_()
+        back = torch.empty_strided(clips.shape, theirs, dtype=clips.dtype).copy_(pull)
+        found += torch.autograd.grad(norm(given), given, back)
+    assert len(found) == 9
+    assert all(torch.allclose(one.flatten(), exact, rtol=0, atol=1e-12) for one in found)
 
 
 def test_groups_of_clips_are_normalised_as_separate_batches_are() -> None:

@@ -26,12 +26,18 @@ from vov3d.models import (
     SlowFast,
     VoV3D,
 )
+from vov3d.models.ablations import ABOUT, VARIANTS
 from vov3d.models.movinet import Rezero, Stage
 
-NAMES = sorted(MODELS)
+NAMES = sorted(MODELS.keys() - (VARIANTS.keys() - ABOUT.keys()))  # variants that no table has are these in other sizes
+CAUSAL = {"vov3d_s, causal": "vov3d_s", "x3d_m, causal": "x3d_m"}
 
 
-@pytest.fixture(scope="module", params=NAMES)
+def build(name: str, **arguments: float) -> ClipClassifier:
+    return vov3d.create_model(CAUSAL.get(name, name), causal=name in CAUSAL, **arguments)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module", params=[*NAMES, *CAUSAL])
 def name(request: pytest.FixtureRequest) -> str:
     chosen: str = request.param
     return chosen
@@ -40,7 +46,7 @@ def name(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(scope="module")
 def model(name: str) -> ClipClassifier:
     torch.manual_seed(0)
-    network = vov3d.create_model(name, num_classes=7, dropout=0.0)
+    network = build(name, num_classes=7, dropout=0.0)
     for module in network.modules():
         if isinstance(module, torch.nn.BatchNorm3d | Rezero):
             torch.nn.init.ones_(module.weight)  # let every branch count
@@ -48,7 +54,7 @@ def model(name: str) -> ClipClassifier:
 
 
 def test_the_catalogue_is_complete() -> None:
-    assert vov3d.list_models() == NAMES
+    assert vov3d.list_models() == sorted({*NAMES, *VARIANTS})
     assert vov3d.list_models("x3d_?") == ["x3d_l", "x3d_m", "x3d_s"]
 
 
@@ -97,7 +103,7 @@ def test_positions_are_in_time_row_column_order(model: ClipClassifier) -> None:
 
 
 def test_state_dict_round_trip_and_fresh_classifier(name: str, model: ClipClassifier) -> None:
-    twin = vov3d.create_model(name, num_classes=7)
+    twin = build(name, num_classes=7)
     twin.load_state_dict(model.state_dict())
     clips = torch.randn(1, 3, 2, 32, 32)
     with torch.no_grad():
@@ -111,7 +117,9 @@ def test_state_dict_round_trip_and_fresh_classifier(name: str, model: ClipClassi
 
 TINY: list[Callable[[], ClipClassifier]] = [
     lambda: VoV3D(16, (1, 2, 1, 1), num_units=3),
+    lambda: VoV3D(16, (1, 1, 1, 1), num_units=3, causal=True),
     lambda: X3D(0.4),
+    lambda: X3D(0.4, causal=True),
     lambda: TSM((1, 1, 1, 1)),
     lambda: STM((1, 1, 1, 1)),
     lambda: TEA((1, 2, 1, 1)),
@@ -158,6 +166,11 @@ def test_wrong_clips_are_named(clips: torch.Tensor, message: str) -> None:
         ({"name": "vov3d_m", "num_classes": -1}, "num_classes is -1"),
         ({"name": "vov3d_m", "dropout": 1.0}, "dropout is 1.0"),
         ({"name": "tsm_r50", "operator": D1Plus2D}, "tsm_r50 has no operator to choose; of the networks, vov3d_m, "),
+        ({"name": "tsm_r50", "causal": True}, "tsm_r50 has no causal form to choose; of the networks, vov3d_m, "),
+        (
+            {"name": "movinet_a0", "causal": True},
+            "form of movinet_a0 has a name of its own: movinet_a0_stream",
+        ),
         ({"name": "tsn_r50", "stochastic_depth": 0.1}, "tsn_r50 has no stochastic_depth to choose; of the networks, "),
     ],
 )

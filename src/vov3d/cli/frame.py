@@ -25,6 +25,7 @@ from vov3d.cli import (
     receptive_field,
     recipes,
     report,
+    stream,
     tempo,
     train,
 )
@@ -44,6 +45,7 @@ VERBS = {
         evaluate,
         tempo,
         predict,
+        stream,
         report,
         check,
         motion,
@@ -84,9 +86,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         video that cannot be decoded; 130 where the user interrupted; 143 where the process was asked to end (SIGTERM).
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # file names need not be Unicode
+    for output in (sys.stdout, sys.stderr):
+        if isinstance(output, io.TextIOWrapper):
+            output.reconfigure(errors="backslashreplace")  # file names need not be Unicode
     try:
         with termination_raised():
             code = _run(words)

@@ -59,7 +59,7 @@ def read_result(path: Path) -> Published:
     recipe, model = _origin(file, found.checkpoint)
     dataset = f"{Path(found.data).name} {found.split}"
     return Published(
-        system=model,
+        system=f"{model}, causal" if recipe.model.causal else model,
         model=model,
         frames=recipe.clip.num_frames,
         crop=found.crop,

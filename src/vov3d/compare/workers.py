@@ -48,7 +48,7 @@ class Worker:
     """A process that holds one thing to be timed.
 
     Attributes:
-        facts: those of what it has built.
+        facts: those of what it has built, once it has.
     """
 
     def __init__(self, build: Build, threads: int) -> None:
@@ -77,12 +77,20 @@ class Worker:
         """
         worker = cls(build, threads)
         try:
-            facts = worker._answer()
-            assert isinstance(facts, dict)
-            worker.facts = facts
+            worker.wait()
             yield worker
         finally:
             worker.close()
+
+    def wait(self) -> None:
+        """Return when it is ready.
+
+        Raises:
+            MeasuringError: it never will be.
+        """
+        facts = self._answer()
+        assert isinstance(facts, dict)
+        self.facts = facts
 
     def run(self, seconds: float = 0.0) -> float:
         """Return how long one more run took, in ms.

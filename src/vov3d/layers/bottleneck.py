@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from torch import Tensor, nn
 
 from vov3d.layers.norm import BatchNorm, ConvNorm
 from vov3d.layers.operators import Operator
-from vov3d.layers.squeeze_excitation import SqueezeExcitation
 from vov3d.layers.stochastic_depth import StochasticDepth
+
+Gate = Callable[[int], nn.Module]
 
 
 class Bottleneck(nn.Module):
@@ -23,7 +26,8 @@ class Bottleneck(nn.Module):
         out_channels: channels of the output.
         operator: what stands in the middle.
         stride: spatial stride in pixels, of the operator.
-        squeeze_excitation: whether the operator's output is gated; the gate comes before Swish.
+        gate: the squeeze-and-excitation of the operator's output, from its channels; ``None`` for none. It comes
+            before Swish.
 
     Source: Section 3.2, Figure 3; Swish and SE as in X3D (Feichtenhofer, arXiv 2004.04730).
     """
@@ -36,14 +40,14 @@ class Bottleneck(nn.Module):
         *,
         operator: Operator,
         stride: int,
-        squeeze_excitation: bool,
+        gate: Gate | None,
     ) -> None:
         super().__init__()
         self.expand = ConvNorm(in_channels, mid_channels)
         self.relu = nn.ReLU(inplace=True)
         self.operator = operator(mid_channels, stride)
         self.norm = BatchNorm(mid_channels)
-        self.gate = SqueezeExcitation(mid_channels) if squeeze_excitation else nn.Identity()
+        self.gate = nn.Identity() if gate is None else gate(mid_channels)
         self.swish = nn.SiLU(inplace=True)
         self.project = ConvNorm(mid_channels, out_channels)
 

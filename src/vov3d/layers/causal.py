@@ -12,9 +12,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vov3d.layers.convolution import DepthwiseConv3d, Pad, SpatialConv3d, TemporalConv3d, pad_evenly
+from vov3d.layers.convolution import (
+    DenseConv3d,
+    DepthwiseConv3d,
+    Pad,
+    SpatialConv3d,
+    TemporalConv3d,
+    frames_as_images,
+    images_as_frames,
+    pad_evenly,
+)
 from vov3d.layers.squeeze_excitation import squeezed_channels
-from vov3d.layers.stream import MeanSoFar, Memory, OverlapAdd, PastFrames
+from vov3d.layers.stream import MeanSoFar, Memory, OverlapAdd
 
 
 class CausalTemporalConv3d(TemporalConv3d):
@@ -34,12 +43,28 @@ class CausalTemporalConv3d(TemporalConv3d):
         self, in_channels: int, out_channels: int, kernel_size: int, *, groups: int = 1, bias: bool = False
     ) -> None:
         super().__init__(in_channels, out_channels, kernel_size, groups=groups, bias=bias)
-        self.past = PastFrames(kernel_size - 1)
+        self.overlap_add = OverlapAdd(kernel_size - 1)
 
     def forward(self, clips: Tensor) -> Tensor:  # noqa: D102
-        rows = F.conv2d(self.past(clips).flatten(3), self.weight.squeeze(4), self.bias, groups=self.groups)
+        if self.overlap_add.past is not None:
+            summed: Tensor = self.overlap_add(self.taps(clips))
+            return summed if self.bias is None else summed + self.bias.view(-1, 1, 1, 1)
+        seen = F.pad(clips, (0, 0, 0, 0, self.kernel_size[0] - 1, 0))
+        rows = F.conv2d(seen.flatten(3), self.weight.squeeze(4), self.bias, groups=self.groups)
         frames: Tensor = rows.unflatten(3, clips.shape[3:])
         return frames
+
+    def taps(self, clips: Tensor) -> list[Tensor]:
+        """Return what each of the t pointwise kernels gives on every frame, the earliest of the kernel first.
+
+        Depthwise they are products, without the gradients that make products dear; so few frames in a convolution over
+        time would take a hundred times as long.
+        """
+        if self.groups == self.in_channels == self.out_channels:
+            return [clips * tap for tap in self.weight.movedim(2, 0).contiguous()]
+        images = frames_as_images(clips)
+        seen = (F.conv2d(images, tap, groups=self.groups) for tap in self.weight.unbind(2))
+        return [images_as_frames(tap, clips.shape[2]) for tap in seen]
 
 
 class CausalDepthwiseConv3d(DepthwiseConv3d):
@@ -59,11 +84,42 @@ class CausalDepthwiseConv3d(DepthwiseConv3d):
     ) -> None:
         super().__init__(channels, stride, kernel_size=kernel_size, pad=pad)
         self.present = kernel_size[0] - 1
-        self.overlap_add = OverlapAdd()
+        self.overlap_add = OverlapAdd(kernel_size[0] - 1)
 
     def forward(self, clips: Tensor) -> Tensor:  # noqa: D102
         summed: Tensor = self.overlap_add(self.taps(clips))
         return summed
+
+
+class CausalDenseConv3d(DenseConv3d):
+    """A convolution of kernel t x k x k over a frame and the t - 1 before it.
+
+    Shape: ``[N, C_in, T, H, W] -> [N, C_out, T, ceil(H/stride), ceil(W/stride)]``
+
+    Args:
+        in_channels: channels of the input.
+        out_channels: channels of the output.
+        kernel_size: t and k, in frames and pixels; k is odd.
+        stride: spatial stride in pixels.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: tuple[int, int], *, stride: int = 1) -> None:
+        super().__init__(in_channels, out_channels, kernel_size, stride=stride)
+        self.overlap_add = OverlapAdd(kernel_size[0] - 1)
+
+    def forward(self, clips: Tensor) -> Tensor:  # noqa: D102
+        if self.overlap_add.past is not None:
+            summed: Tensor = self.overlap_add(self.taps(clips))
+            return summed if self.bias is None else summed + self.bias.view(-1, 1, 1, 1)
+        seen = F.pad(clips, (0, 0, 0, 0, self.kernel_size[0] - 1, 0))
+        convolved: Tensor = F.conv3d(seen, self.weight, self.bias, self.stride, (0, *self.padding[1:]))
+        return convolved
+
+    def taps(self, clips: Tensor) -> list[Tensor]:
+        """Return what each of the t spatial kernels gives on every frame, the earliest of the kernel first."""
+        images, stride, padding = frames_as_images(clips), self.stride[1:], self.padding[1:]
+        seen = (F.conv2d(images, tap, None, stride, padding) for tap in self.weight.unbind(2))
+        return [images_as_frames(tap, clips.shape[2]) for tap in seen]
 
 
 class PositionalEncoding(Memory):
@@ -77,22 +133,16 @@ class PositionalEncoding(Memory):
     Source: Vaswani et al., arXiv 1706.03762, Section 3.5; the weight as in MoViNet's published code.
     """
 
-    count: Tensor | None
-
     def __init__(self, channels: int) -> None:
-        super().__init__("count")
+        super().__init__()
         self.weight = nn.Parameter(torch.zeros(()))
         self.frequencies = [math.pow(10_000, -2 * index / channels) for index in range(channels // 2)]
 
     def forward(self, clips: Tensor) -> Tensor:  # noqa: D102
-        num_frames, frequencies = clips.shape[2], clips.new_tensor(self.frequencies)
-        count = clips.new_zeros(clips.shape[0], 1) if self.count is None else self.count
-        numbers = count + torch.arange(num_frames, device=clips.device)  # [N,T]
-        if self.streaming:
-            self.count = count + num_frames
-        angles = numbers[:, None] * frequencies[:, None]
-        waves = torch.cat([angles.sin(), angles.cos()], dim=1)  # [N,C,T]
-        return clips + self.weight * waves[..., None, None]
+        frequencies = clips.new_tensor(self.frequencies).view(-1, 1, 1, 1)
+        angles = (self.numbers(clips) - 1) * frequencies
+        waves = torch.cat([angles.sin(), angles.cos()], dim=1)  # [N,C,T,1,1]
+        return clips + self.weight * waves
 
 
 class CausalSqueezeExcitation(nn.Module):
@@ -115,8 +165,8 @@ class CausalSqueezeExcitation(nn.Module):
         self,
         channels: int,
         *,
-        ratio: float,
-        activation: Callable[[], nn.Module],
+        ratio: float = 1 / 16,
+        activation: Callable[[], nn.Module] = nn.ReLU,
         gate: Callable[[], nn.Module] = nn.Sigmoid,
         present: bool = False,
         positions: bool = False,

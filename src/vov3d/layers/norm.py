@@ -24,7 +24,7 @@ class BatchNorm(nn.BatchNorm3d):
 
     It is exact on feature maps of one pixel too. There the strides of a view do not tell channels-last memory from
     plain memory, and torch's backward pass on the CPU takes one for the other (torch 2.13: float32 gradients off by
-    their own size; tested). Such maps are copied first.
+    their own size; tested). Torch is given such maps without rows and columns.
 
     Shape: ``[N, C, T, H, W] -> [N, C, T, H, W]``; N may be 0.
 
@@ -37,8 +37,6 @@ class BatchNorm(nn.BatchNorm3d):
     process_group: dist.ProcessGroup | None = None
 
     def forward(self, clips: Tensor) -> Tensor:  # noqa: D102
-        if clips.shape[3] * clips.shape[4] == 1:
-            clips = clips.contiguous()
         if self.training and self.process_group is not None:
             return self._over_processes(clips, self.process_group)
         if self.training and len(clips) == 0:
@@ -47,21 +45,62 @@ class BatchNorm(nn.BatchNorm3d):
             return self._over_groups(clips, self.clips_per_group)
         if self.training and _sums_are_long(clips):
             return self._with_exact_statistics(clips)
-        normalised: Tensor = super().forward(clips)
-        return normalised
+        normalised: Tensor = super().forward(_of_one_layout(clips))
+        return normalised if normalised.dim() == 5 else normalised.view(clips.shape)
+
+    def _check_input_dim(self, clips: Tensor) -> None:
+        """Torch's own check wants rows and columns."""
+
+    def statistics(self, mean: Tensor, variance: Tensor, num_positions: int) -> tuple[Tensor, Tensor]:
+        """Return the mean and variance that `forward` would normalise each clip by; running statistics follow as there.
+
+        Shape: ``[N, C], [N, C] -> [N, C], [N, C]``, N at least 1.
+
+        Args:
+            mean: of each clip.
+            variance: of each clip, about its own mean.
+            num_positions: T * H * W, how many values they are of.
+        """
+        if not self.training:
+            assert self.running_mean is not None
+            assert self.running_var is not None
+            return self.running_mean.to(mean.dtype).expand_as(mean), self.running_var.to(mean.dtype).expand_as(mean)
+        alone = self.process_group is None and self.clips_per_group is not None
+        size = self.clips_per_group if alone and self.clips_per_group else len(mean)
+        groups = list(zip(mean.split(size), variance.split(size), strict=True))
+        pooled = [self._pooled(*group, num_positions) for group in groups]
+        self._follow(
+            torch.stack([one.detach() for one, _, _ in pooled]).mean(0),
+            torch.stack([unbiased for _, _, unbiased in pooled]).mean(0),
+        )
+        means = [one.expand_as(group[0]) for (one, _, _), group in zip(pooled, groups, strict=True)]
+        variances = [one.expand_as(group[0]) for (_, one, _), group in zip(pooled, groups, strict=True)]
+        return torch.cat(means), torch.cat(variances)
+
+    def _pooled(self, mean: Tensor, variance: Tensor, num_positions: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Return mean, variance and unbiased variance over clips, with those of the process group."""
+        count = mean.new_full((1,), len(mean) * num_positions)
+        total = self._summed(torch.cat([mean.sum(0) * num_positions, count]))
+        values = total[-1].clamp_min(1)
+        shared = total[:-1] / values
+        spread = self._summed((variance + (mean - shared).square()).sum(0) * num_positions) / values
+        return shared, spread, spread.detach() * values / (values - 1).clamp_min(1)
+
+    def _summed(self, values: Tensor) -> Tensor:
+        return values if self.process_group is None else _sum_over_processes(values, self.process_group)
 
     def _over_groups(self, clips: Tensor, clips_per_group: int) -> Tensor:
         """Give each run of clips its own statistics."""
         followed = [_Followed(self.running_mean, self.running_var) for _ in clips.split(clips_per_group)]
         factor = self._next_factor()
         normalised = [
-            F.batch_norm(group, one.mean, one.variance, self.weight, self.bias, True, factor, self.eps)
+            F.batch_norm(_of_one_layout(group), one.mean, one.variance, self.weight, self.bias, True, factor, self.eps)
             for group, one in zip(clips.split(clips_per_group), followed, strict=True)
         ]
         self._settle(
             torch.stack([one.mean for one in followed]).mean(0), torch.stack([one.variance for one in followed]).mean(0)
         )
-        return torch.cat(normalised)
+        return torch.cat(normalised).view(clips.shape)
 
     def _with_exact_statistics(self, clips: Tensor) -> Tensor:
         """Take mean and variance out of short sums."""
@@ -189,6 +228,11 @@ class _Normalised(torch.autograd.Function):
             gradient, clips, weight, None, None, mean, inverse, True, eps, wanted
         )
         return of_clips, of_weight, of_bias, None, None, None
+
+
+def _of_one_layout(clips: Tensor) -> Tensor:
+    """[N,C,T,1,1] -> [N,C,T]; larger maps stay as they are."""
+    return clips.flatten(2) if clips.shape[3] * clips.shape[4] == 1 else clips
 
 
 class _Followed:

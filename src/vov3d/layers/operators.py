@@ -18,9 +18,12 @@ row       operator          kernels                     multiply-adds per output
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from torch import Tensor, nn
 
+from vov3d.errors import ArgumentError
+from vov3d.layers.causal import CausalDenseConv3d, CausalDepthwiseConv3d, CausalTemporalConv3d
 from vov3d.layers.convolution import DenseConv3d, DepthwiseConv3d, SpatialConv3d, TemporalConv3d
 
 Operator = Callable[[int, int], nn.Module]
@@ -34,14 +37,15 @@ class D2Plus1D(nn.Module):
     Args:
         channels: channels of the input and of the output.
         stride: spatial stride in pixels.
+        temporal: the convolution over time.
 
     Source: Section 3.2, Figure 3 (e).
     """
 
-    def __init__(self, channels: int, stride: int) -> None:
+    def __init__(self, channels: int, stride: int, *, temporal: type[TemporalConv3d] = TemporalConv3d) -> None:
         super().__init__()
         self.spatial = SpatialConv3d(channels, channels, 3, stride=stride, groups=channels)
-        self.temporal = TemporalConv3d(channels, channels, 3, groups=channels)
+        self.temporal = temporal(channels, channels, 3, groups=channels)
 
     def forward(self, clips: Tensor) -> Tensor:  # noqa: D102
         mixed: Tensor = self.temporal(self.spatial(clips))
@@ -56,11 +60,12 @@ class D1Plus2D(nn.Module):
     Args:
         channels: channels of the input and of the output.
         stride: spatial stride in pixels.
+        temporal: the convolution over time.
     """
 
-    def __init__(self, channels: int, stride: int) -> None:
+    def __init__(self, channels: int, stride: int, *, temporal: type[TemporalConv3d] = TemporalConv3d) -> None:
         super().__init__()
-        self.temporal = TemporalConv3d(channels, channels, 3, groups=channels)
+        self.temporal = temporal(channels, channels, 3, groups=channels)
         self.spatial = SpatialConv3d(channels, channels, 3, stride=stride, groups=channels)
 
     def forward(self, clips: Tensor) -> Tensor:  # noqa: D102
@@ -76,12 +81,13 @@ class R2Plus1D(nn.Module):
     Args:
         channels: channels of the input and of the output.
         stride: spatial stride in pixels.
+        temporal: the convolution over time.
     """
 
-    def __init__(self, channels: int, stride: int) -> None:
+    def __init__(self, channels: int, stride: int, *, temporal: type[TemporalConv3d] = TemporalConv3d) -> None:
         super().__init__()
         self.spatial = SpatialConv3d(channels, channels, 3, stride=stride)
-        self.temporal = TemporalConv3d(channels, channels, 3)
+        self.temporal = temporal(channels, channels, 3)
 
     def forward(self, clips: Tensor) -> Tensor:  # noqa: D102
         mixed: Tensor = self.temporal(self.spatial(clips))
@@ -102,6 +108,20 @@ class Conv3x3x3(DenseConv3d):
         super().__init__(channels, channels, (3, 3), stride=stride)
 
 
+class CausalConv3x3x3(CausalDenseConv3d):
+    """Dense 3x3x3 up to each frame.
+
+    Shape: ``[N, C, T, H, W] -> [N, C, T, ceil(H/stride), ceil(W/stride)]``
+
+    Args:
+        channels: channels of the input and of the output.
+        stride: spatial stride in pixels.
+    """
+
+    def __init__(self, channels: int, stride: int) -> None:
+        super().__init__(channels, channels, (3, 3), stride=stride)
+
+
 OPERATORS: Mapping[str, Operator] = {
     "bottleneck": Conv3x3x3,
     "r2plus1d": R2Plus1D,
@@ -110,3 +130,24 @@ OPERATORS: Mapping[str, Operator] = {
     "d2plus1d": D2Plus1D,
 }
 """The operators by the names of Table 1, rows (a) to (e): what ``model.operator`` of a recipe chooses from."""
+
+CAUSAL: Mapping[Operator, Operator] = {
+    Conv3x3x3: CausalConv3x3x3,
+    R2Plus1D: partial(R2Plus1D, temporal=CausalTemporalConv3d),
+    DepthwiseConv3d: CausalDepthwiseConv3d,
+    D1Plus2D: partial(D1Plus2D, temporal=CausalTemporalConv3d),
+    D2Plus1D: partial(D2Plus1D, temporal=CausalTemporalConv3d),
+}
+"""The same operators up to each frame, with the same parameters."""
+
+
+def causal_operator(operator: Operator) -> Operator:
+    """Return the form of an operator that sees a frame and those before it.
+
+    Raises:
+        ArgumentError: it has none; the message says which have one.
+    """
+    if operator not in CAUSAL:
+        names = ", ".join(known.__name__ for known in CAUSAL if isinstance(known, type))
+        raise ArgumentError(f"the operator {operator!r} has no causal form; of these there is one: {names}")
+    return CAUSAL[operator]

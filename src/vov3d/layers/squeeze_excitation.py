@@ -38,6 +38,12 @@ class SqueezeExcitation(nn.Module):
         self.fc2 = SpatialConv3d(hidden, channels, bias=True)
 
     def forward(self, clips: Tensor) -> Tensor:  # noqa: D102
-        means = clips.mean(dim=(2, 3, 4), keepdim=True)  # [N,C,1,1,1]
+        return clips * self.gates(clips.mean(dim=(2, 3, 4), keepdim=True))
+
+    def gates(self, means: Tensor) -> Tensor:
+        """Return the gates that channels of these means have.
+
+        Shape: ``[N, C, 1, 1, 1] -> [N, C, 1, 1, 1]``
+        """
         gates: Tensor = self.fc2(self.activation(self.fc1(means))).sigmoid()
-        return clips * gates
+        return gates

@@ -16,14 +16,15 @@ class Stem(nn.Module):
     Args:
         in_channels: channels of the clip, 3 for RGB.
         channels: channels of the output.
+        temporal: the convolution over time.
 
     Source: Table 2, conv1 (Section 3.3 says 3x1x1: docs/faithfulness.md #4).
     """
 
-    def __init__(self, in_channels: int, channels: int) -> None:
+    def __init__(self, in_channels: int, channels: int, *, temporal: type[TemporalConv3d] = TemporalConv3d) -> None:
         super().__init__()
         self.spatial = SpatialConv3d(in_channels, channels, 3, stride=2)
-        self.temporal = TemporalConv3d(channels, channels, 5, groups=channels)
+        self.temporal = temporal(channels, channels, 5, groups=channels)
         self.norm = BatchNorm(channels)
         self.relu = nn.ReLU(inplace=True)
 

@@ -5,7 +5,7 @@ from vov3d.models.clip_classifier import ClipClassifier
 from vov3d.models.csn import CSN, ip_csn_152, ir_csn_101, ir_csn_152
 from vov3d.models.i3d import I3D, i3d
 from vov3d.models.i3d_nl import NonLocalI3D, i3d_nl_r50
-from vov3d.models.loading import load_weights, our_tensors
+from vov3d.models.loading import is_causal, load_weights, our_tensors
 from vov3d.models.movinet import MoViNet, movinet_a0, movinet_a1, movinet_a2
 from vov3d.models.movinet_stream import MoViNetStream, movinet_a0_stream, movinet_a1_stream, movinet_a2_stream
 from vov3d.models.published import published_name, published_names
@@ -48,6 +48,7 @@ __all__ = [
     "ip_csn_152",
     "ir_csn_101",
     "ir_csn_152",
+    "is_causal",
     "list_models",
     "load_weights",
     "movinet_a0",

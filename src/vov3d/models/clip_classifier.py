@@ -106,7 +106,10 @@ class ClipClassifier(nn.Module):
             ArgumentError: the network is not causal, or in training mode.
         """
         if not self.causal:
-            raise ArgumentError(f"{type(self).__name__} sees frames before they come; only causal networks can stream")
+            raise ArgumentError(
+                f"{type(self).__name__} sees frames before they come; build VoV3D and X3D with causal=True, or take "
+                "movinet_a0_stream and the like"
+            )
         return Stream(self)
 
     def freeze(self, names: Iterable[str]) -> None:

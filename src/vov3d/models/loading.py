@@ -106,6 +106,11 @@ def num_classes_of(tensors: Mapping[str, Tensor]) -> int:
     return 0
 
 
+def is_causal(checkpoint: Checkpoint) -> bool:
+    """Return whether a checkpoint of ours is of the causal form of its network."""
+    return checkpoint.description.get("causal") is True
+
+
 def load_weights(model: ClipClassifier, checkpoint: Checkpoint, source: str, *, is_own: bool = False) -> None:
     """Copy a checkpoint into a network, whatever its frames; the log says what was loaded, what was not, and why.
 

@@ -26,10 +26,13 @@ from vov3d.layers import (
     ClipHead,
     ConvNorm,
     D2Plus1D,
+    Gate,
     Operator,
     Residual,
+    SqueezeExcitation,
     Stem,
     depth_probabilities,
+    over_time,
     projection_shortcut,
 )
 from vov3d.models.clip_classifier import ClipClassifier
@@ -47,6 +50,7 @@ class TOSA(nn.Module):
         num_units: modules in a row (n).
         operator: the 3D operator of every module.
         stride: spatial stride of the first module, in pixels.
+        gate: the squeeze-and-excitation of every second module.
 
     Source: Section 3.1, Figure 2; the published n is 5.
     """
@@ -60,6 +64,7 @@ class TOSA(nn.Module):
         num_units: int,
         operator: Operator,
         stride: int,
+        gate: Gate = SqueezeExcitation,
     ) -> None:
         super().__init__()
         self.keeps_input = stride == 1
@@ -73,7 +78,7 @@ class TOSA(nn.Module):
                 out_channels,
                 operator=operator,
                 stride=unit_stride,
-                squeeze_excitation=index % 2 == 0,
+                gate=gate if index % 2 == 0 else None,
             )
             keeps_shape = channels == out_channels and unit_stride == 1
             self.units.append(Residual(bottleneck, nn.Identity() if keeps_shape else None))
@@ -105,6 +110,7 @@ class VoV3D(ClipClassifier):
         dropout: probability of dropping a feature before the classifier.
         stochastic_depth: probability of leaving out the branch of the last block in training; 0 in the first, evenly
             between.
+        causal: whether no frame sees a later one, so that the network can `stream`; with the same parameters.
 
     Source: Table 2 and Section 3.3.
     """
@@ -119,10 +125,11 @@ class VoV3D(ClipClassifier):
         num_classes: int = 400,
         dropout: float = 0.5,
         stochastic_depth: float = 0.0,
+        causal: bool = False,
     ) -> None:
-        channels = width // 2
+        channels, layers = width // 2, over_time(operator, causal=causal)
         left_out = iter(depth_probabilities(stochastic_depth, sum(depths)))
-        stem = Stem(3, channels)
+        stem = Stem(3, channels, temporal=layers.temporal)
         stages = nn.Sequential()
         for index, depth in enumerate(depths):
             mid_channels = width * 2**index
@@ -134,14 +141,16 @@ class VoV3D(ClipClassifier):
                     mid_channels,
                     mid_channels // 2,
                     num_units=num_units,
-                    operator=operator,
+                    operator=layers.operator,
                     stride=stride,
+                    gate=layers.gate,
                 )
                 shortcut = projection_shortcut(channels, mid_channels // 2, stride)
                 stage.append(Residual(tosa, shortcut, stochastic_depth=next(left_out)))
                 channels = mid_channels // 2
             stages.append(stage)
         super().__init__(stem, stages, ClipHead(channels, 2 * channels, 2048, num_classes, dropout=dropout))
+        self.causal = causal
         for module in self.modules():
             if isinstance(module, TOSA):
                 nn.init.zeros_(module.aggregate.norm.weight)  # each block begins as its shortcut
@@ -152,10 +161,16 @@ def vov3d_s(
     dropout: float = 0.5,
     operator: Operator = D2Plus1D,
     stochastic_depth: float = 0.0,
+    causal: bool = False,
 ) -> VoV3D:
     """VoV3D-S: 793,982 parameters at 174 classes; 0.676 GMACs at 16x256x256. Not in the paper: ours, for CPUs."""
     return VoV3D(
-        16, (1, 1, 1, 1), operator=operator, num_classes=num_classes, dropout=dropout, stochastic_depth=stochastic_depth
+        *(16, (1, 1, 1, 1)),
+        operator=operator,
+        num_classes=num_classes,
+        dropout=dropout,
+        stochastic_depth=stochastic_depth,
+        causal=causal,
     )
 
 
@@ -164,10 +179,16 @@ def vov3d_m(
     dropout: float = 0.5,
     operator: Operator = D2Plus1D,
     stochastic_depth: float = 0.0,
+    causal: bool = False,
 ) -> VoV3D:
     """VoV3D-M: 3,204,286 parameters at 174 classes; 6.424 GMACs at 16x256x256 (Table 6: 3.2M, 6.4)."""
     return VoV3D(
-        40, (1, 2, 3, 2), operator=operator, num_classes=num_classes, dropout=dropout, stochastic_depth=stochastic_depth
+        *(40, (1, 2, 3, 2)),
+        operator=operator,
+        num_classes=num_classes,
+        dropout=dropout,
+        stochastic_depth=stochastic_depth,
+        causal=causal,
     )
 
 
@@ -176,8 +197,14 @@ def vov3d_l(
     dropout: float = 0.5,
     operator: Operator = D2Plus1D,
     stochastic_depth: float = 0.0,
+    causal: bool = False,
 ) -> VoV3D:
     """VoV3D-L: 5,834,094 parameters at 174 classes; 12.158 GMACs at 16x256x256 (Table 6: 5.8M, 12.1)."""
     return VoV3D(
-        48, (1, 2, 5, 3), operator=operator, num_classes=num_classes, dropout=dropout, stochastic_depth=stochastic_depth
+        *(48, (1, 2, 5, 3)),
+        operator=operator,
+        num_classes=num_classes,
+        dropout=dropout,
+        stochastic_depth=stochastic_depth,
+        causal=causal,
     )

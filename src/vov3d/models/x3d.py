@@ -20,6 +20,7 @@ from vov3d.layers import (
     Residual,
     Stem,
     depth_probabilities,
+    over_time,
     projection_shortcut,
 )
 from vov3d.models.clip_classifier import ClipClassifier
@@ -41,6 +42,7 @@ class X3D(ClipClassifier):
         dropout: probability of dropping a feature before the classifier.
         stochastic_depth: probability of leaving out the branch of the last block in training; 0 in the first, evenly
             between.
+        causal: whether no frame sees a later one, so that the network can `stream`; with the same parameters.
 
     Source: X3D paper, Table 3; squeeze-and-excitation in every second block, as published.
     """
@@ -53,11 +55,12 @@ class X3D(ClipClassifier):
         num_classes: int = 400,
         dropout: float = 0.5,
         stochastic_depth: float = 0.0,
+        causal: bool = False,
     ) -> None:
-        channels = STAGE_CHANNELS[0]
+        channels, layers = STAGE_CHANNELS[0], over_time(operator, causal=causal)
         depths = [math.ceil(depth * depth_factor) for depth in STAGE_DEPTHS]
         left_out = iter(depth_probabilities(stochastic_depth, sum(depths)))
-        stem = Stem(3, channels)
+        stem = Stem(3, channels, temporal=layers.temporal)
         stages = nn.Sequential()
         for out_channels, depth in zip(STAGE_CHANNELS, depths, strict=True):
             stage = nn.Sequential()
@@ -67,9 +70,9 @@ class X3D(ClipClassifier):
                     channels,
                     int(EXPANSION * out_channels),
                     out_channels,
-                    operator=operator,
+                    operator=layers.operator,
                     stride=stride,
-                    squeeze_excitation=block % 2 == 0,
+                    gate=layers.gate if block % 2 == 0 else None,
                 )
                 shortcut = projection_shortcut(channels, out_channels, stride)
                 stage.append(Residual(branch, shortcut, stochastic_depth=next(left_out)))
@@ -77,6 +80,7 @@ class X3D(ClipClassifier):
             stages.append(stage)
         head = ClipHead(channels, int(EXPANSION * channels), 2048, num_classes, dropout=dropout)
         super().__init__(stem, stages, head)
+        self.causal = causal
         for module in self.modules():
             if isinstance(module, Bottleneck):
                 nn.init.zeros_(module.project.norm.weight)  # each block begins as its shortcut
@@ -87,9 +91,17 @@ def x3d_xs(
     dropout: float = 0.5,
     operator: Operator = DepthwiseConv3d,
     stochastic_depth: float = 0.0,
+    causal: bool = False,
 ) -> X3D:
     """X3D-XS: the network of X3D-M, meant for 4 frames of 160x160."""
-    return X3D(2.2, operator=operator, num_classes=num_classes, dropout=dropout, stochastic_depth=stochastic_depth)
+    return X3D(
+        2.2,
+        operator=operator,
+        num_classes=num_classes,
+        dropout=dropout,
+        stochastic_depth=stochastic_depth,
+        causal=causal,
+    )
 
 
 def x3d_s(
@@ -97,9 +109,17 @@ def x3d_s(
     dropout: float = 0.5,
     operator: Operator = DepthwiseConv3d,
     stochastic_depth: float = 0.0,
+    causal: bool = False,
 ) -> X3D:
     """X3D-S: the network of X3D-M, meant for 13 frames of 160x160."""
-    return X3D(2.2, operator=operator, num_classes=num_classes, dropout=dropout, stochastic_depth=stochastic_depth)
+    return X3D(
+        2.2,
+        operator=operator,
+        num_classes=num_classes,
+        dropout=dropout,
+        stochastic_depth=stochastic_depth,
+        causal=causal,
+    )
 
 
 def x3d_m(
@@ -107,9 +127,17 @@ def x3d_m(
     dropout: float = 0.5,
     operator: Operator = DepthwiseConv3d,
     stochastic_depth: float = 0.0,
+    causal: bool = False,
 ) -> X3D:
     """X3D-M: 3,331,248 parameters at 174 classes; 6.184 GMACs at 16x256x256 (Table 6: 3.3M, 6.1)."""
-    return X3D(2.2, operator=operator, num_classes=num_classes, dropout=dropout, stochastic_depth=stochastic_depth)
+    return X3D(
+        2.2,
+        operator=operator,
+        num_classes=num_classes,
+        dropout=dropout,
+        stochastic_depth=stochastic_depth,
+        causal=causal,
+    )
 
 
 def x3d_l(
@@ -117,6 +145,14 @@ def x3d_l(
     dropout: float = 0.5,
     operator: Operator = DepthwiseConv3d,
     stochastic_depth: float = 0.0,
+    causal: bool = False,
 ) -> X3D:
     """X3D-L: 5,690,358 parameters at 174 classes; 11.970 GMACs at 16x256x256 (Table 6: 5.6M, 12.0)."""
-    return X3D(5.0, operator=operator, num_classes=num_classes, dropout=dropout, stochastic_depth=stochastic_depth)
+    return X3D(
+        5.0,
+        operator=operator,
+        num_classes=num_classes,
+        dropout=dropout,
+        stochastic_depth=stochastic_depth,
+        causal=causal,
+    )

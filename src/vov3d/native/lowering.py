@@ -30,6 +30,8 @@ def unsupported(model: nn.Module) -> str | None:
     """Return why a network cannot be lowered, one line, or ``None`` if it can."""
     if type(model) not in (VoV3D, X3D):
         return f"the native kernel knows VoV3D and X3D, not {type(model).__name__}"
+    if model.causal:
+        return "the native kernel sees the frames around each frame; it has no causal form"
     if model.training:
         return "the native kernel is for inference: call eval() first"
     for module in model.modules():

@@ -7,6 +7,7 @@ wrong, a pair that colour-blind readers tell apart. All names are escaped.
 
 from vov3d.plots.bars import Bar, bar_chart, group_chart
 from vov3d.plots.confusion import confusion_chart
+from vov3d.plots.costs import cost_chart
 from vov3d.plots.fields import FieldRow, field_chart
 from vov3d.plots.lines import Series, line_chart
 from vov3d.plots.scatter import Panel, Point, scatter_chart
@@ -22,6 +23,7 @@ __all__ = [
     "Series",
     "bar_chart",
     "confusion_chart",
+    "cost_chart",
     "field_chart",
     "group_chart",
     "line_chart",

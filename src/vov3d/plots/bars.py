@@ -65,15 +65,23 @@ def bar_chart(title: str, bars: Sequence[Bar], reference: tuple[str, float] | No
     return svg(width, top + len(bars) * row + 4, title, "; ".join(summary), body)
 
 
-def group_chart(title: str, names: Sequence[str], groups: Sequence[tuple[str, Sequence[float | None]]]) -> str:
+def group_chart(
+    title: str, names: Sequence[str], groups: Sequence[tuple[str, Sequence[float | None]]], *, times: bool = False
+) -> str:
     """Groups of horizontal bars of fractions, one bar a name in each group, such as networks under several conditions.
 
     Args:
         title: name of the picture for those who cannot see it.
         names: what the bars of each group stand for, shown in the legend; at most as many as there are `STYLES`.
         groups: label and values of each group, from top to bottom; None or NaN where nothing was measured.
+        times: the values are no fractions but multiples, such as 5.3 times as fast, and the longest bar is the largest.
     """
     width, bar, gap = 460, 14, 12
+    full = max((value or 0.0 for _, values in groups for value in values), default=1.0) if times else 1.0
+
+    def shown_as(value: float) -> str:
+        return (f"{value:.1f}x" if math.isfinite(value) else "–") if times else percent(value)
+
     left = max((text_width(label) for label, _ in groups), default=0.0) + 10
     scale = width - left - 52  # 52 for the number behind a full bar
     body = []
@@ -86,13 +94,13 @@ def group_chart(title: str, names: Sequence[str], groups: Sequence[tuple[str, Se
         body.append(text(left - 10, y + bar * len(values) / 2 + 4, label, "end"))
         shown = [math.nan if value is None else value for value in values]
         for value, style in zip(shown, STYLES[: len(shown)], strict=True):
-            length = scale * min(1.0, max(0.0, value)) if math.isfinite(value) else 0.0
+            length = scale * min(1.0, max(0.0, value / full)) if math.isfinite(value) else 0.0
             place = f'x="{decimal(left)}" y="{y}" width="{decimal(length)}" height="{bar - 2}"'
             body.append(f'<rect {place} rx="2" {_filled(style)}/>')
-            body.append(text(left + length + 6, y + 10, percent(value), size=11))
+            body.append(text(left + length + 6, y + 10, shown_as(value), size=11))
             y += bar
         y += gap
-        summary.append(f"{label} {', '.join(map(percent, shown))}")
+        summary.append(f"{label} {', '.join(map(shown_as, shown))}")
     return svg(width, y, title, "; ".join(summary), body)
 
 

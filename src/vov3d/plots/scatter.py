@@ -66,7 +66,7 @@ def scatter_chart(title: str, y_label: str, panels: Sequence[Panel], legend: Seq
     body: list[str] = []
     x = float(_LEFT)
     for one in legend:
-        body += [_mark(x + 5, 18, one), text(x + 15, 22, one.name)]
+        body += [mark(x + 5, 18, one), text(x + 15, 22, one.name)]
         x += 15 + text_width(one.name) + 22
     for place, panel in enumerate(panels):
         inner = "".join(_panel(panel, y_ticks))
@@ -93,7 +93,7 @@ def _panel(panel: Panel, y_ticks: Sequence[float]) -> Iterable[str]:
     logs = [math.log10(one.x) for one in panel.points]
     margin = 0.08 * max(max(logs) - min(logs), 0.5)
     start, end = min(logs) - margin, max(logs) + margin
-    for tick in _log_ticks(start, end):
+    for tick in log_ticks(start, end):
         x = _LEFT + (math.log10(tick) - start) / (end - start) * (right - _LEFT)
         yield f'<path d="M{decimal(x)} {bottom}v4" {stroke("muted")}/>'
         yield text(x, bottom + 20, f"{tick:,g}", "middle", "muted")
@@ -105,18 +105,19 @@ def _panel(panel: Panel, y_ticks: Sequence[float]) -> Iterable[str]:
         for one, log in zip(panel.points, logs, strict=True)
     ]
     for one, place in zip(panel.points, places, strict=True):
-        yield _mark(*place, one)
+        yield mark(*place, one)
         if one.y < low:
             arrow = f"M{decimal(place[0])} {bottom - 12}v10m-3 -3l3 3l3 -3"
             yield f'<path d="{arrow}" fill="none" {stroke(one.role, 1.5)}/>'
     names = [f"{one.name} ({percent(one.y)})" if one.y < low else one.name for one in panel.points]
     frame = (_LEFT, _TOP - 6, right, bottom)
-    for name, box, (x, _) in zip(names, _beside(names, places, frame), places, strict=True):
+    for name, box, (x, _) in zip(names, beside(names, places, frame), places, strict=True):
         on_the_left = box[2] < x  # then its end is what stands by the mark, however wide the letters are
         yield text(box[2] if on_the_left else box[0], box[3] - 2, name, "end" if on_the_left else "start", size=_SIZE)
 
 
-def _mark(x: float, y: float, point: Point) -> str:
+def mark(x: float, y: float, point: Point) -> str:
+    """A disc, or a ring."""
     if not point.hollow:
         return f'<circle cx="{decimal(x)}" cy="{decimal(y)}" r="4.5" {fill(point.role)}/>'
     inner, outer = COLOURS["surface"], COLOURS[point.role]
@@ -125,7 +126,7 @@ def _mark(x: float, y: float, point: Point) -> str:
     return f'<circle cx="{decimal(x)}" cy="{decimal(y)}" r="3.7" {look}/>'
 
 
-def _log_ticks(start: float, end: float) -> list[float]:
+def log_ticks(start: float, end: float) -> list[float]:
     """1, 2, 5, 10, 20, ... or only some of them, within powers of ten."""
     decades = range(math.floor(start), math.ceil(end) + 1)
     for digits in ((1, 2, 5), (1, 3), (1,)):
@@ -136,7 +137,7 @@ def _log_ticks(start: float, end: float) -> list[float]:
     return found
 
 
-def _beside(names: Sequence[str], marks: Sequence[tuple[float, float]], frame: Box) -> list[Box]:
+def beside(names: Sequence[str], marks: Sequence[tuple[float, float]], frame: Box) -> list[Box]:
     """Where the names stand: near their marks, over as little of the other marks and names as can be."""
     taken: list[Box] = [(x - 5, y - 5, x + 5, y + 5) for x, y in marks]
     boxes = []

@@ -24,6 +24,9 @@ class ModelSettings:
         "3D operator of every module of a VoV3D or X3D, as in Table 4; null: the network's own",
         "paper: d2plus1d",
     ] = None
+    causal: Annotated[
+        bool, "no frame of a VoV3D or X3D sees a later one, so that the trained network follows cameras", "paper: false"
+    ] = False
     dropout: Annotated[float, Ge(0), Lt(1), "dropout before the classifier", "released config: 0.5"] = 0.5
     stochastic_depth: Annotated[
         float,

@@ -90,8 +90,9 @@ def _val_top1(epoch: Epoch) -> float:
 
 
 def network(recipe: Recipe) -> str:
-    """The name of the network, with its operator where that is not its own."""
-    return recipe.model.name if recipe.model.operator is None else f"{recipe.model.name}, {recipe.model.operator}"
+    """The name of the network, with its operator where that is not its own, and its form where that is causal."""
+    words = [recipe.model.name, recipe.model.operator, "causal" if recipe.model.causal else None]
+    return ", ".join(word for word in words if word is not None)
 
 
 def training(run: Run, recipe: Recipe | None) -> list[Fact]:

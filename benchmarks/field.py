@@ -1,0 +1,90 @@
+"""The table of truth: what the systems' multiply-adds become on the clock, beside those of VoV3D-M.
+
+    python benchmarks/field.py [--threads 2] [--models "tsm*"]
+
+Each system is shown the most frames of its rows in `vov3d compare`, of 224 pixels or its own crop where that is
+smaller, and takes turns with VoV3D-M (16x224) in the same way: in eager, and optimised in fp32 and bf16, each by the
+back end that `vov3d.optimize` picks for it; in bf16 only those of which a goal speaks.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import functools
+import time
+from collections.abc import Mapping
+
+from harness import Row, Seat, Variant, in_shares, parser, seated, take_turns, write_results
+from networks import Clips, optimised, ours
+
+from vov3d.compare.field import FIELD, VARIANTS
+from vov3d.models import create_model
+from vov3d.models.counting import count_gmacs
+
+REFERENCE = "vov3d_m"
+GOALS = {"tsm_r50": 10.0, "tea_r50": 10.0, "slowfast_r50_4x16": 4.0}
+"""System -> how many times as long as VoV3D-M it is to take, each in its best engine."""
+
+WAYS = {"eager fp32": ours, "best fp32": functools.partial(optimised, precision="fp32")}
+WAYS |= {"best bf16": functools.partial(optimised, precision="bf16")}
+
+
+def systems(pattern: str) -> dict[str, Clips]:
+    """Each system of the field but the paper's variants, and the clip that it is shown."""
+    rows = [row for row in FIELD if row.section != VARIANTS and fnmatch.fnmatch(row.model, pattern)]
+    found: dict[str, Clips] = {}
+    for row in sorted(rows, key=lambda row: row.frames):
+        found[row.model] = Clips(row.frames, min(row.crop, 224))
+    found[REFERENCE] = found["vov3d_l"] = found["x3d_m"] = found["x3d_l"] = Clips()  # their rows have 32 frames too
+    return {name: clips for name, clips in found.items() if fnmatch.fnmatch(name, pattern) and name != REFERENCE}
+
+
+def variant(name: str, clips: Clips, way: str, gmacs: float, threads: int) -> Variant:
+    """One system in one way."""
+    row = {"model": name, "frames": clips.frames, "crop": clips.crop, "gmacs": round(gmacs, 3), "way": way}
+    return Variant(row, functools.partial(WAYS[way], name, clips), threads)
+
+
+@functools.cache
+def gmacs(name: str, clips: Clips) -> float:
+    """1e9 multiply-adds of one clip."""
+    return count_gmacs(create_model(name), clips.frames, clips.crop)
+
+
+def beside(references: Mapping[str, Seat], name: str, clips: Clips, seconds: float) -> list[Row]:
+    """Rows with ``times_reference``: how many times as long as VoV3D-M it takes in the same way, round by round."""
+    end = time.perf_counter() + seconds
+    threads = references["eager fp32"].variant.threads
+    counted = gmacs(name, clips)
+    chosen = [way for way in WAYS if way != "best bf16" or name in GOALS]
+    rows = []
+    with seated(*(variant(name, clips, way, counted, threads) for way in chosen)) as seats:
+        for way, seat, left in zip(chosen, seats, range(len(chosen), 0, -1), strict=True):
+            share = (end - time.perf_counter()) / left
+            first, row = take_turns([references[way], seat], share, min_rounds=2, max_rounds=5)
+            speedup = row.pop("speedup")
+            times = round(1 / speedup, 3) if isinstance(speedup, float) else None
+            rows.append({**row, "reference_ms": first["ms"], "times_reference": times})
+    return rows
+
+
+def main() -> None:
+    """Measure and write the results."""
+    flags = parser(__doc__, 200, (2,))
+    flags.add_argument("--models", default="*", help="pattern of names")
+    args = flags.parse_args()
+    chosen = dict(list(systems(args.models).items())[: 2 if args.quick else None])
+    cells = {(name, clips): 1 + gmacs(name, clips) / 20 for name, clips in chosen.items()}
+    rows: list[Row] = []
+    for threads in args.threads:
+        own = [variant(REFERENCE, Clips(), way, gmacs(REFERENCE, Clips()), threads) for way in WAYS]
+        with seated(*own) as seats:
+            rows += [{**row, "times_reference": 1.0} for row in take_turns(seats, 5)]
+            references = dict(zip(WAYS, seats, strict=True))
+            for (name, clips), seconds in in_shares(cells, args.seconds / len(args.threads)):
+                rows += beside(references, name, clips, seconds)
+    write_results("field", rows, args.out)
+
+
+if __name__ == "__main__":
+    main()

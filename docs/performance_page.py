@@ -1,0 +1,367 @@
+"""`docs/performance.md` and its plots, from the newest results of every benchmark; `make_tables.py` writes them."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+
+from performance_results import (
+    NAMES,
+    PRECISIONS,
+    Cell,
+    Results,
+    Row,
+    ms,
+    newest,
+    number,
+    shown,
+    table,
+    threads_of,
+    times,
+)
+from performance_texts import FIELD, FROM_FILE, GROWTH, HEAD, INFERENCE, PEERS, ROOFLINE, STREAMING, TRAINING
+
+from vov3d.plots import Panel, Point, Series, cost_chart, group_chart, line_chart
+
+REFERENCE = "vov3d_m"
+Section = tuple[str, dict[str, str]]
+Found = Mapping[str, Results]
+
+ENGINES = {"openvino": "OpenVINO", "onnxruntime": "ONNX Runtime"}
+
+
+def performance_files() -> dict[str, str]:
+    """What `docs/performance.md` and its plots must be."""
+    found = {what: results for what in SECTIONS if (results := newest(what)) is not None}
+    if "inference" not in found:
+        return {}
+    pictures: dict[str, str] = {}
+    sections = []
+    for what in found:
+        text, drawn = SECTIONS[what](found)
+        sections.append(text)
+        pictures |= {f"docs/performance-{name}.svg": picture for name, picture in drawn.items()}
+    return {"docs/performance.md": "\n".join([_head(found), _goals(found), *filter(None, sections)]), **pictures}
+
+
+def _head(found: Found) -> str:
+    facts = found["inference"].facts
+    rows = [row for one in found.values() for row in one.rows if row.get("q3_ms")]
+    spread = statistics.median((number(row, "q3_ms") - number(row, "q1_ms")) / number(row, "ms") for row in rows)
+    engines = "".join(f", {name} {facts[key]}" for key, name in ENGINES.items() if key in facts)
+    kept = {key: facts[key] for key in ("processor", "cores", "torch")}
+    return HEAD.format(engines=engines, day=facts["started"][:10], spread=spread, **kept)
+
+
+# ---- goals -----------------------------------------------------------------------------------------------------------
+
+
+def _from_file_goals(found: Found) -> list[list[str]]:
+    rows = [row for row in found["from-file"].rows if row["views"] != "1" and row["way"].startswith("predict")]
+    title = "from file to answer, 30 views: times as fast as a loop over views"
+    return [_goal(title, 4.0, [number(row, "speedup") for row in rows])]
+
+
+def _streaming_goals(found: Found) -> list[list[str]]:
+    values = [number(row, "speedup") for row in found["streaming"].where(way="frame, norms folded")]
+    return [_goal("a frame of a stream, times as fast as a clip of 16", 12.0, values)]
+
+
+def _goals(found: Found) -> str:
+    rows = [row for what, goals in GOALS.items() if what in found for row in goals(found)]
+    text = "Of all the inputs that a goal is about, the worst and the best.\n"
+    return f"## Goals\n\n{text}\n{table(('goal', 'aim>', 'worst>', 'best>', 'reached>'), rows)}"
+
+
+def _goal(name: str, aim: float, values: Sequence[float], form: str = "{:.1f}x") -> list[str]:
+    """A row of the goals; an aim below 1 is to be undercut."""
+    values = [value for value in values if math.isfinite(value)]
+    if not values:
+        return [name, form.format(aim), "-", "-", "not measured"]
+    worst, best = (max(values), min(values)) if aim < 1 else (min(values), max(values))
+    met = sum(value <= aim if aim < 1 else value >= aim for value in values)
+    word = "**yes**" if met == len(values) else f"in {met} of {len(values)}" if met else "no"
+    return [name, form.format(aim), form.format(worst), form.format(best), word]
+
+
+def _inference_goals(found: Found) -> list[list[str]]:
+    cells = [one for one in found["inference"].inputs() if one.model != "x3d_m" and one.batch == "1"]
+    goals = []
+    for precision, aim in (("fp32", 5.0), ("bf16", 9.0), ("int8", 11.0)):
+        fast = [number(one.best(precision), "speedup") for one in cells]
+        name = f"VoV3D-M and L, one clip of 224 or 256 pixels, 1 or 2 threads, {precision}: times as fast as plain"
+        goals.append(_goal(name, aim, fast))
+    errors = [number(one.best("fp32"), "max_error") for one in cells]
+    goals.append(_goal("largest difference of one of their float32 logits", 1e-4, errors, "{:.0e}"))
+    small = [one for one in cells if one.model == REFERENCE]
+    memory = [number(one.best("fp32"), "peak_mib") / number(one.way("plain"), "peak_mib") for one in small]
+    goals.append(_goal("peak of memory of one VoV3D-M clip in fp32, beside plain's", 1 / 3, memory, "{:.2f}"))
+    x3d = [one for one in found["inference"].inputs() if one.model == "x3d_m" and one.ways.where(backend="openvino")]
+    ratios = [
+        min(number(row, "ms") for row in one.ways.where(backend="openvino", precision=precision))
+        / number(one.best(precision), "ms")
+        for one in x3d
+        for precision in ("fp32", "bf16")
+        if one.best(precision) is not None
+    ]
+    return [*goals, _goal("X3D-M, times as fast as in OpenVINO", 1.0, ratios)]
+
+
+def _field_goals(found: Found) -> list[list[str]]:
+    goals = []
+    for name, aim in (("tsm_r50", 10.0), ("tea_r50", 10.0), ("slowfast_r50_4x16", 4.0)):
+        rows = [row for row in found["field"].where(model=name) if row["way"].startswith("best")]
+        title = f"`{name}`, times as long as VoV3D-M, each in its best engine"
+        goals.append(_goal(title, aim, [number(row, "times_reference") for row in rows]))
+    return goals
+
+
+def _training_goals(found: Found) -> list[list[str]]:
+    return [
+        _goal(f"training step of {NAMES[row['model']]}, times as fast as plain", 2.7, [number(row, "speedup")])
+        for row in found["training-step"].where(way="ours")
+    ]
+
+
+GOALS: dict[str, Callable[[Found], list[list[str]]]] = {
+    "inference": _inference_goals,
+    "field": _field_goals,
+    "training-step": _training_goals,
+    "from-file": _from_file_goals,
+    "streaming": _streaming_goals,
+}
+
+
+# ---- sections --------------------------------------------------------------------------------------------------------
+
+
+def inference(found: Found) -> Section:
+    """Every network, input and engine."""
+    cells = found["inference"].inputs()
+    rows, accuracy, engines, groups = [], [], [], []
+    for one in cells:
+        plain, kept = one.way("plain"), one.way("plain, memory kept")
+        best = {precision: one.best(precision) for precision in PRECISIONS}
+        base = number(kept, "speedup")
+        fast = [number(row, "speedup") for row in (one.way("eager"), *best.values())]
+        both = [f"{times(value)} ({times(value / base)})" if math.isfinite(value) else "-" for value in fast]
+        rows.append([*one.name, one.batch, one.threads, ms(number(plain, "ms")), times(base), *both])
+        if one.batch == one.threads == "1":
+            groups.append((f"{one.name[0]}, {one.crop} pixels", fast[1:]))
+            far = [shown(number(best["fp32"], "max_error"), "{:.0e}")]
+            far += [shown(number(best[precision], "cosine"), "{:.4f}") for precision in ("bf16", "int8")]
+            memory = [shown(number(row, "peak_mib"), "{:.0f}") for row in (plain, one.way("eager"), *best.values())]
+            accuracy.append([*one.name, *far, *memory])
+        optimised = one.ways.where(way="optimised")
+        if len({row["backend"] for row in optimised}) > 1:
+            engines += [[*one.name, one.threads, *_engine(row)] for row in optimised]
+    names = ("network", "clip", "clips>", "threads>", "plain, ms>", "memory kept>", "eager>", "fp32>", "bf16>", "int8>")
+    far_names = ("network", "clip", "fp32: largest error>", "bf16: cosine>", "int8: cosine>")
+    far_names += ("MiB: plain>", "eager>", "fp32>", "bf16>", "int8>")
+    engine_names = ("network", "clip", "threads>", "back end", "precision", "ms>", "quartiles, ms>", "times as fast>")
+    engine_names += ("largest error>", "cosine>", "MiB>")
+    text = INFERENCE.format(
+        table=table(names, rows), accuracy=table(far_names, accuracy), engines=table(engine_names, engines)
+    )
+    title = "Times as fast as plain, one clip of 16 frames, 1 thread"
+    return text, {"speed": group_chart(title, PRECISIONS, groups, times=True)}
+
+
+def _engine(row: Row) -> list[str]:
+    quartiles = f"{ms(number(row, 'q1_ms'))} to {ms(number(row, 'q3_ms'))}"
+    return [
+        *(row["backend"] or row["failure"], row["precision"], ms(number(row, "ms")), quartiles),
+        *(times(number(row, "speedup")), shown(number(row, "max_error"), "{:.0e}")),
+        *(shown(number(row, "cosine"), "{:.5f}"), shown(number(row, "peak_mib"), "{:.0f}")),
+    ]
+
+
+def field(found: Found) -> Section:
+    """The table of truth."""
+    results = found["field"]
+    own = number(results.where(model=REFERENCE)[0], "gmacs")
+    systems = sorted({row["model"] for row in results.rows}, key=lambda name: _gmacs(results, name))
+    rows, panels = [], {"eager fp32": [], "best fp32": []}
+    for name in systems:
+        ways = {row["way"]: row for row in results.where(model=name)}
+        ratio, first = _gmacs(results, name) / own, next(iter(ways.values()))
+        best = ways.get("best fp32")
+        cells = [times(number(ways.get(way), "times_reference")) for way in ("eager fp32", "best fp32", "best bf16")]
+        engine = (best or first).get("backend") or "-"
+        rows.append([f"`{name}`", f"{first['frames']}x{first['crop']}", times(ratio), *cells, engine])
+        for way, points in panels.items():
+            value = number(ways.get(way), "times_reference")
+            if math.isfinite(value):
+                points.append(Point(NAMES.get(name, name), ratio, value, _role(name)))
+    names = ("system", "clip", "multiply-adds>", "time, eager>", "time, best fp32>", "time, best bf16>", "engine")
+    text = FIELD.format(threads=threads_of(results.rows[0]), table=table(names, rows))
+    titles = {"eager fp32": "in eager float32", "best fp32": "in the best engine, float32"}
+    drawn = [Panel(titles[way], points) for way, points in panels.items()]
+    labels = ("multiply-adds, VoV3D-M = 1", "time, VoV3D-M = 1")
+    legend = (Point("VoV3D", 1, 1), Point("X3D", 1, 1, "orange"), Point("others", 1, 1, "ink"))
+    return text, {"field": cost_chart("Time over multiply-adds, both beside VoV3D-M's", labels, drawn, legend)}
+
+
+def _gmacs(results: Results, name: str) -> float:
+    return number(results.where(model=name)[0], "gmacs")
+
+
+def _role(name: str) -> str:
+    return "blue" if name.startswith("vov3d") else "orange" if name.startswith("x3d") else "ink"
+
+
+def peers(found: Found) -> Section:
+    """Other packages' networks."""
+    results = found["peers"]
+    base = min(number(row, "ms") for row in results.where(package="vov3d", model=REFERENCE, way="best fp32"))
+    rows = []
+    for package, name in dict.fromkeys((row["package"], row["model"]) for row in results.rows):
+        ways = {row["way"]: row for row in results.where(package=package, model=name)}
+        first = next(iter(ways.values()))
+        taken = [ms(number(ways.get(way), "ms")) for way in ("eager fp32", "best fp32", "best bf16")]
+        beside = times(number(ways.get("best fp32"), "ms") / base)
+        clip = f"{first['frames']}x{first['crop']}"
+        rows.append([package, f"`{name}`", clip, shown(number(first, "gmacs"), "{:.1f}"), *taken, beside])
+    names = ("package", "network", "clip", "GMACs>", "eager, ms>", "best fp32, ms>", "best bf16, ms>")
+    text = PEERS.format(threads=threads_of(results.rows[0]), table=table((*names, "best fp32, VoV3D-M = 1>"), rows))
+    return text, {}
+
+
+def training(found: Found) -> Section:
+    """Ours and plain."""
+    rows = []
+    for one in found["training-step"].inputs():
+        plain, ours = one.way("plain"), one.way("ours")
+        memory = [shown(number(row, "peak_mib"), "{:,.0f}") for row in (plain, ours)]
+        taken = [ms(number(row, "ms")) for row in (plain, ours)]
+        rows.append([*one.name, one.batch, one.threads, *taken, times(number(ours, "speedup")), *memory])
+    names = (
+        "network",
+        "clip",
+        "clips>",
+        "threads>",
+        "plain, ms>",
+        "ours, ms>",
+        "times as fast>",
+        "plain, MiB>",
+        "ours, MiB>",
+    )
+    return TRAINING.format(table=table(names, rows)), {}
+
+
+GROWN = {"frames": "frames of 224x224 pixels", "crop": "side of 16 frames, in pixels", "batch": "clips at a time"}
+LINES = {"plain": ("plain", "ink"), "fp32": ("optimised, fp32", "blue"), "bf16": ("optimised, bf16", "orange")}
+
+
+def growth(found: Found) -> Section:
+    """Lines over frames, pixels and clips; a table of all."""
+    results = found["growth"]
+    base = {"frames": "16", "crop": "224", "batch": "1", "threads": results.rows[0]["threads"]}
+    pictures = {}
+    for axis, label in GROWN.items():
+        rows = [row for row in results.rows if all(row[key] == value for key, value in base.items() if key != axis)]
+        lines = [
+            Series(
+                name, sorted((number(row, axis), _ms_of_a_clip(row)) for row in rows if row["way"] == way), role, True
+            )
+            for way, (name, role) in LINES.items()
+        ]
+        ticks = sorted({number(row, axis) for row in rows})
+        pictures[axis] = line_chart(
+            f"Milliseconds of a clip over {label}", label, lines, y_label="ms a clip", x_ticks=ticks
+        )
+    cells = [
+        [f"{one.frames}x{one.crop}", one.batch, one.threads, *(ms(_ms_of_a_clip(one.way(way))) for way in LINES)]
+        for one in results.inputs()
+    ]
+    names = ("clip", "clips>", "threads>", "plain, ms a clip>", "fp32>", "bf16>")
+    return GROWTH.format(table=table(names, cells)), pictures
+
+
+def _ms_of_a_clip(row: Row) -> float:
+    return number(row, "ms") / number(row, "batch")
+
+
+def roofline(found: Found) -> Section:
+    """Peaks, floors, and how far each path is from its floor."""
+    measured, counts = found["peaks"], sorted({row["threads"] for row in found["peaks"].rows})
+    reached = {
+        (one, kind): max(number(row, "giga_per_second") for row in measured.where(threads=one, precision=kind))
+        for one in counts
+        for kind in (*PRECISIONS, "copy")
+    }
+    peaks = [
+        [one, *(f"{reached[one, kind]:,.0f}" for kind in PRECISIONS), f"{reached[one, 'copy']:.1f}"] for one in counts
+    ]
+    floors, groups = [], []
+    for one in found["inference"].inputs():
+        known = {row["precision"]: row for row in found["floors"].rows if _is_of(row, one)}
+        if one.batch != "1" or not known:
+            continue
+        cells, shares = [], []
+        for precision in PRECISIONS:
+            floor, taken = number(known.get(precision), "floor_ms"), number(one.best(precision), "ms")
+            shares.append(floor / taken)
+            cells.append(f"{ms(floor)} of {ms(taken)}, {_share(shares[-1])}")
+        plain = number(known["fp32"], "floor_ms") / number(one.way("plain"), "ms")
+        traffic = shown(number(known["fp32"], "megabytes"), "{:,.0f}")
+        floors.append([*one.name, one.threads, traffic, _share(plain), *cells])
+        if one.threads == counts[0]:
+            groups.append((f"{one.name[0]}, {one.crop} pixels", shares))
+    names = ("threads>", "fp32, GFLOP/s>", "bf16, GFLOP/s>", "int8, GOP/s>", "copy, GB/s read and written>")
+    floor_names = ("network", "clip", "threads>", "MB in fp32>", "floor/plain>", *(f"{one}, ms>" for one in PRECISIONS))
+    text = ROOFLINE.format(peaks=table(names, peaks), floors=table(floor_names, floors))
+    title = f"The floor of a clip as a share of the time of the fastest path, {threads_of({'threads': counts[0]})}"
+    return text, {"roofline": group_chart(title, PRECISIONS, groups)}
+
+
+def _share(value: float) -> str:
+    return shown(100 * value, "{:.0f}%")
+
+
+def _is_of(row: Row, cell: Cell) -> bool:
+    return (row["model"], row["crop"], row["threads"]) == (cell.model, cell.crop, cell.threads)
+
+
+def from_file(found: Found) -> Section:
+    """Loops over views, and what vov3d does."""
+    rows = []
+    for row in found["from-file"].rows:
+        seconds = shown(number(row, "ms") / 1e3 / number(row, "videos"), "{:.2f}")
+        decoding = _share(number(row, "decoding_share"))
+        bound = {"model": "the network"}.get(row.get("bounded_by", ""), row.get("bounded_by", "")) or "-"
+        rows.append([row["views"], row["way"], row["threads"], seconds, times(number(row, "speedup")), bound, decoding])
+    names = ("views>", "way", "threads>", "s a video>", "times as fast>", "bounded by", "decoding, of all time>")
+    return FROM_FILE.format(table=table(names, rows)), {}
+
+
+def streaming(found: Found) -> Section:
+    """A frame beside a clip."""
+    rows = []
+    for one in found["streaming"].inputs():
+        ways = [one.way(name) for name in ("clip", "causal clip", "frame", "frame, norms folded")]
+        taken = [ms(number(row, "ms")) for row in ways]
+        rows.append([*one.name, one.threads, *taken, *(times(number(row, "speedup")) for row in ways[2:])])
+    names = ("network", "clip", "threads>", "clip, ms>", "causal clip, ms>", "frame, ms>", "frame, norms folded, ms>")
+    names += ("clip/frame>", "clip/frame, norms folded>")
+    return STREAMING.format(table=table(names, rows)), {}
+
+
+def nothing(_found: Found) -> Section:
+    """Shown together with the section before."""
+    return "", {}
+
+
+SECTIONS: dict[str, Callable[[Found], Section]] = {
+    "inference": inference,
+    "field": field,
+    "peers": peers,
+    "growth": growth,
+    "peaks": roofline,
+    "floors": nothing,
+    "from-file": from_file,
+    "streaming": streaming,
+    "training-step": training,
+}
+"""Name of the results -> what shows them."""

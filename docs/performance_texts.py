@@ -1,0 +1,107 @@
+"""What `docs/performance.md` says around its numbers."""
+
+HEAD = """\
+# What it costs on a CPU
+
+VoV3D needs few multiply-adds; whether that becomes little time is up to the arithmetic. This page is made by
+`docs/make_tables.py` from what `make bench` measured on {processor}, {cores} cores, with torch {torch}{engines}, on
+{day}. The results are in `benchmarks/results`, each file with its machine and command, and each part runs alone:
+`python benchmarks/inference.py --threads 1`.
+
+What is timed lives in a process of its own, and all that are compared take turns, since no machine is the same from
+minute to minute. Times are medians over rounds, ratios medians of the ratios of single rounds; quartiles of times lie
+{spread:.0%} apart in the middle case. **Plain** is the published network in eager float32 as torch computes it,
+`nn.Conv3d` on contiguous memory. Part of its time is the system handing out pages of memory, so there is a second
+baseline, **memory kept**: the same with glibc told to keep what is freed (`MALLOC_MMAP_MAX_=0`, large
+`MALLOC_TRIM_THRESHOLD_` and `MALLOC_TOP_PAD_`).
+"""
+
+INFERENCE = """\
+## One clip
+
+How many times as fast as plain one is; in brackets, as plain with memory kept. `eager` is `model(clips)`, the others
+are `vov3d.optimize` by whichever back end was the fastest.
+
+![Times as fast as plain, by network and precision](performance-speed.svg)
+
+{table}
+### How far the logits are, and what memory it takes
+
+Logits are compared with those of plain float32; weights are drawn at random, which is hard on narrow types, since all
+classes are then close to each other. Memory is what the network and one clip add to a process at its peak.
+
+{accuracy}
+### Every back end
+
+{engines}"""
+
+FIELD = """\
+## Multiply-adds and time
+
+What the systems do beside VoV3D-M (16x224), in multiply-adds and on the clock, {threads}. Every system is shown the
+most frames of its rows in [the comparison](numbers.md), of 224 pixels or its own crop where that is smaller, and
+takes turns with VoV3D-M in the same way: eager, and in the engine that is best for each. On the dashed line, time is
+what multiply-adds promise; below it a system takes less than its share, as dense convolutions do in eager.
+
+![Time over multiply-adds, both beside VoV3D-M's](performance-field.svg)
+
+{table}"""
+
+PEERS = """\
+## Other packages
+
+Networks as their packages build them, without trained weights, beside ours, in the same rounds, {threads}. "Best" is
+`vov3d.optimize` for ours and OpenVINO for the others. GMACs leave out the products of attention.
+
+{table}"""
+
+TRAINING = """\
+## A training step
+
+Forward, backward and SGD in float32; ours against plain `nn.Conv3d` modules of the same network.
+
+{table}"""
+
+GROWTH = """\
+## How it grows
+
+VoV3D-M from one clip of 16 frames of 224 pixels on one thread: more frames, pixels or clips at a time.
+
+![Milliseconds of a clip over its frames](performance-frames.svg)
+![Milliseconds of a clip over its pixels](performance-crop.svg)
+![Milliseconds of each clip over clips at a time](performance-batch.svg)
+
+{table}"""
+
+ROOFLINE = """\
+## The machine's roofline
+
+The fastest dense products and copies of memory that were seen, by any of torch's ways to them.
+
+{peaks}
+The floor of a clip is counted from that: each fused layer takes as long as its arithmetic or its memory traffic does,
+whichever is longer. It reads its input and weights and writes its output once; what squeeze-and-excitation gates
+passes through memory once more (`benchmarks/roofline.py`). The table has the floor, the time of the fastest path, and
+the former as a share of the latter: at 100% nothing could be faster here without computing something else.
+
+![The floor of a clip beside the fastest path](performance-roofline.svg)
+
+{floors}"""
+
+FROM_FILE = """\
+## From file to answer
+
+Videos as Kinetics has them (10 s of 340x256), VoV3D-M in float32 without an engine, 16 frames of 256 pixels a view. The
+loops open, decode, resize and forward each view in turn; `predict` decodes each frame once, ahead of the network, and
+computes eight views at a time.
+
+{table}"""
+
+STREAMING = """\
+## A camera
+
+The causal form of a network follows a camera frame by frame: `create_model("vov3d_m", causal=True).stream()`. One new
+frame beside the clip of 16 frames that a sliding window would compute for it, all in eager float32 as the catalogue
+computes it; 16 times as fast would be the cost of one of the clip's frames.
+
+{table}"""
