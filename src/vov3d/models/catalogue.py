@@ -15,7 +15,7 @@ from vov3d.models.clip_classifier import ClipClassifier
 from vov3d.models.csn import ip_csn_152, ir_csn_101, ir_csn_152
 from vov3d.models.i3d import i3d
 from vov3d.models.i3d_nl import i3d_nl_r50
-from vov3d.models.inflation import load_backbone
+from vov3d.models.inflation import backbone_of, load_backbone
 from vov3d.models.loading import is_causal, load_weights, num_classes_of
 from vov3d.models.movinet import movinet_a0, movinet_a1, movinet_a2
 from vov3d.models.movinet_stream import movinet_a0_stream, movinet_a1_stream, movinet_a2_stream
@@ -148,8 +148,19 @@ def create_model(
     if checkpoint is not None:
         load_weights(model, checkpoint, str(pretrained))
     if backbone_pretrained is not None:
-        load_backbone(model, read_checkpoint(Path(backbone_pretrained)), str(backbone_pretrained))
+        if backbone_of(type(model)) is None:
+            having = [other for other, build in MODELS.items() if backbone_of(_network(build)) is not None]
+            raise ArgumentError(
+                f"{name} cannot start from a network of images (backbone_pretrained, --model.backbone_init); "
+                f"{', '.join(having)} can"
+            )
+        load_backbone(model, name, read_checkpoint(Path(backbone_pretrained)), str(backbone_pretrained))
     return model
+
+
+def _network(build: Callable[..., ClipClassifier]) -> type[ClipClassifier]:
+    network: type[ClipClassifier] = inspect.signature(build, eval_str=True).return_annotation
+    return network
 
 
 def _check_choice(name: str, argument: str) -> None:
