@@ -246,6 +246,7 @@ def training(found: Found) -> Section:
         "plain, ms>",
         "ours, ms>",
         "times as fast>",
+        "both with memory kept>",
         "plain, MiB>",
         "ours, MiB>",
     )
