@@ -23,7 +23,7 @@ SMALL = {
     "full": lambda: VoV3D(16, (1, 1, 1, 1), operator=OPERATORS["dw_bottleneck"], num_classes=7),
 }
 PUBLISHED = ("vov3d_s", "vov3d_m", "vov3d_l", "x3d_m", "x3d_l")
-LEAST_COSINE = {"fp32": 1 - 1e-6, "bf16": 0.999}
+LEAST_COSINE = {"fp32": 1 - 1e-6, "bf16": 0.999, "int8": 0.99}
 
 pytestmark = pytest.mark.skipif(native.unavailable() is not None, reason=str(native.unavailable()))
 
@@ -84,11 +84,11 @@ def test_threads_calls_and_neighbours_change_nothing(precision: native.Precision
     one = native.compile_network(model, clips, precision, num_threads=1)
     other = native.compile_network(network("small_x3d"), clips[:1], precision, num_threads=1)
     two = native.compile_network(model, clips, precision, num_threads=2)
-    first = one(clips)
+    first = one.features(clips)
     other(clips_of(1, 2, 33, 40))
-    assert torch.equal(one(clips), first)
-    assert torch.equal(two(clips), first)
-    assert torch.equal(torch.cat([two(clip[None]) for clip in clips]), first)
+    assert torch.equal(one.features(clips), first)
+    assert torch.equal(two.features(clips), first)
+    assert torch.equal(torch.cat([two.features(clip[None]) for clip in clips]), first)
 
 
 def test_what_memory_held_before_does_not_matter(precision: native.Precision) -> None:

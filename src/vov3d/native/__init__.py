@@ -25,7 +25,7 @@ def compile_network(
     example: Tensor,
     precision: Precision,
     *,
-    calibration: Iterable[Tensor] | None = None,  # noqa: ARG001
+    calibration: Iterable[Tensor] | None = None,
     num_threads: int | None = None,
 ) -> NativeNetwork:
     """Return a network in inference as a function of clips.
@@ -43,9 +43,8 @@ def compile_network(
     reason = unavailable(precision) or supports(model)
     if reason is not None:
         raise ArgumentError(reason)
-    if precision == "int8":
-        raise ArgumentError("the native kernel computes in fp32 and bf16 so far")
     assert isinstance(model, VoV3D | X3D)
-    network = NativeNetwork(model, precision, num_threads or torch.get_num_threads())
+    shown = [example] if calibration is None else list(calibration)
+    network = NativeNetwork(model, precision, num_threads or torch.get_num_threads(), shown)
     network(example)
     return network

@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from ctypes import POINTER, c_float, c_int, c_void_p
+from ctypes import POINTER, c_double, c_float, c_int, c_void_p
 from pathlib import Path
 
 from vov3d.errors import ArgumentError
@@ -20,17 +20,26 @@ from vov3d.files import write_atomically
 SOURCES = Path(__file__).parent / "kernel"
 FLAGS = ("-std=c++17", "-O3", "-march=native", "-ffp-contract=fast", "-fPIC", "-shared", "-pthread", "-w")
 NEEDED = ("avx512f", "avx512bw", "avx512dq", "avx512vl")
-NEEDED_BY = {"fp32": (), "bf16": ("avx512_bf16",), "int8": ("avx512_bf16", "avx512_vnni")}
+NEEDED_BY = {"fp32": (), "bf16": ("avx512_bf16",), "int8": ("avx512_bf16", "avx512_vnni", "avx512vbmi")}
 COMPILERS = ("c++", "g++", "clang++")
 
-_FLOATS, _INTS = POINTER(c_float), POINTER(c_int)
+_AT = c_void_p  # values of some tensor
 _SIGNATURES = {
     "vov3d_new": (c_void_p, [c_int]),
     "vov3d_delete": (None, [c_void_p]),
-    "vov3d_stem": (c_int, [c_void_p, c_int, *[_FLOATS] * 3]),
-    "vov3d_unit": (c_int, [c_void_p, *[c_int] * 5, *[_FLOATS] * 4, c_int, *[_FLOATS] * 6, c_int]),
-    "vov3d_pointwise": (c_int, [c_void_p, c_int, _INTS, c_int, c_int, _FLOATS, _FLOATS, *[c_int] * 3]),
-    "vov3d_run": (c_int, [c_void_p, _FLOATS, *[c_int] * 4, _FLOATS, c_int]),
+    "vov3d_stem": (c_int, [c_void_p, c_int, *[_AT] * 3]),
+    "vov3d_unit": (c_int, [c_void_p, *[c_int] * 5, *[_AT] * 4, c_int, *[_AT] * 6, c_int]),
+    "vov3d_pointwise": (c_int, [c_void_p, c_int, _AT, c_int, c_int, _AT, _AT, *[c_int] * 3]),
+    "vov3d_run": (c_int, [c_void_p, _AT, *[c_int] * 4, _AT, c_int, POINTER(c_double)]),
+}
+_INT8_SIGNATURES = {
+    "vov3d_int8_new": (c_void_p, []),
+    "vov3d_int8_stem": (c_int, [c_void_p, c_int, *[_AT] * 3, c_float, c_float]),
+    "vov3d_int8_unit": (
+        c_int,
+        [c_void_p, *[c_int] * 4, *[_AT] * 6, c_int, *[_AT] * 6, c_int, *[_AT] * 3, c_int, c_float],
+    ),
+    "vov3d_int8_pointwise": (c_int, [c_void_p, c_int, _AT, c_int, c_int, *[_AT] * 3, c_int, c_float, c_int]),
 }
 
 
@@ -57,7 +66,8 @@ def load_library() -> ctypes.CDLL:
     if not path.is_file():
         _compile(compiler, path)
     library = ctypes.CDLL(str(path))
-    for name, (result, arguments) in _SIGNATURES.items():
+    signatures = _SIGNATURES if unavailable("int8") else {**_SIGNATURES, **_INT8_SIGNATURES}
+    for name, (result, arguments) in signatures.items():
         function = getattr(library, name)
         function.restype, function.argtypes = result, arguments
     return library

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from ctypes import POINTER, c_float, c_int
+from ctypes import c_int, c_void_p
 from typing import cast
 
 import torch
@@ -46,14 +46,20 @@ class Lowering:
     Args:
         library: the kernel.
         network: the kernel's network that steps are added to.
+
+    Attributes:
+        steps: the names of the steps, those of the modules that they compute.
     """
 
     def __init__(self, library: ctypes.CDLL, network: int) -> None:
         self.library = library
         self.network = network
+        self.steps: list[str] = []
+        self._names: dict[nn.Module, str] = {}
 
     def add_network(self, model: VoV3D | X3D) -> None:
         """Add all of a network up to what its head pools."""
+        self._names = {module: name for name, module in model.named_modules()}
         current = self._stem(cast(Stem, model.stem))
         for block in model.blocks():
             assert isinstance(block, Residual)
@@ -79,33 +85,38 @@ class Lowering:
             maps.append(current)
         return self._conv_norm(tosa.aggregate, maps, shortcut=shortcut, rectified=True)
 
+    def _name(self, module: nn.Module) -> None:
+        self.steps.append(self._names[module])
+
     def _stem(self, stem: Stem) -> int:
-        scale, bias = _affine(stem.norm)
+        self._name(stem)
+        scale, bias = affine(stem.norm)
         temporal = stem.temporal.weight.flatten(1) * scale[:, None]
         spatial = stem.spatial.weight.flatten(1)
-        keep = _floats(spatial), _floats(temporal), _floats(bias)
-        return int(self.library.vov3d_stem(self.network, len(bias), *map(_pointer, keep)))
+        keep = floats(spatial), floats(temporal), floats(bias)
+        return int(self.library.vov3d_stem(self.network, len(bias), *map(pointer, keep)))
 
     def _bottleneck(self, unit: Bottleneck, current: int, shortcut: int) -> int:
-        scale, bias = _affine(unit.norm)
-        kernel, stride = _taps(unit.operator, scale)
+        self._name(unit)
+        scale, bias = affine(unit.norm)
+        kernel, stride = taps(unit.operator, scale)
         separable = not isinstance(unit.operator, DepthwiseConv3d)
         gate = unit.gate
         gates: list[Tensor] = []
         if isinstance(gate, SqueezeExcitation):
             for layer in (gate.fc1, gate.fc2):
                 assert layer.bias is not None
-                gates += [_floats(layer.weight), _floats(layer.bias)]
-        wide = [*_folded(unit.expand), _floats(kernel), _floats(bias)]
-        narrow = _folded(unit.project)
+                gates += [floats(layer.weight), floats(layer.bias)]
+        wide = [*folded(unit.expand), floats(kernel), floats(bias)]
+        narrow = folded(unit.project)
         hidden = len(gates[1]) if gates else 0
         return int(
             self.library.vov3d_unit(
                 *(self.network, current, len(bias), len(narrow[1]), stride, int(separable)),
-                *map(_pointer, wide),
+                *map(pointer, wide),
                 hidden,
-                *(map(_pointer, gates) if gates else (None,) * 4),
-                *map(_pointer, narrow),
+                *(map(pointer, gates) if gates else (None,) * 4),
+                *map(pointer, narrow),
                 shortcut,
             )
         )
@@ -120,17 +131,18 @@ class Lowering:
         rectified: bool = False,
         last: bool = False,
     ) -> int:
-        weight, bias = _folded(layer)
+        self._name(layer)
+        weight, bias = folded(layer)
         numbers = (c_int * len(maps))(*maps)
         return int(
             self.library.vov3d_pointwise(
-                *(self.network, len(maps), numbers, len(bias), stride, _pointer(weight), _pointer(bias)),
+                *(self.network, len(maps), numbers, len(bias), stride, pointer(weight), pointer(bias)),
                 *(shortcut, int(rectified), int(last)),
             )
         )
 
 
-def _affine(norm: BatchNorm) -> tuple[Tensor, Tensor]:
+def affine(norm: BatchNorm) -> tuple[Tensor, Tensor]:
     """Scale and shift of a norm in evaluation, in float64."""
     assert norm.running_mean is not None
     assert norm.running_var is not None
@@ -138,13 +150,13 @@ def _affine(norm: BatchNorm) -> tuple[Tensor, Tensor]:
     return scale, norm.bias.double() - norm.running_mean.double() * scale
 
 
-def _folded(layer: ConvNorm) -> list[Tensor]:
+def folded(layer: ConvNorm) -> list[Tensor]:
     """Matrix ``[C_out, C_in]`` and bias of a pointwise convolution and its norm."""
-    scale, bias = _affine(layer.norm)
-    return [_floats(layer.conv.weight.flatten(1).double() * scale[:, None]), _floats(bias)]
+    scale, bias = affine(layer.norm)
+    return [floats(layer.conv.weight.flatten(1).double() * scale[:, None]), floats(bias)]
 
 
-def _taps(operator: nn.Module, scale: Tensor) -> tuple[Tensor, int]:
+def taps(operator: nn.Module, scale: Tensor) -> tuple[Tensor, int]:
     """Taps ``[C, 9 + 3]`` of a factorised operator or ``[C, 27]`` of a full one, scaled by the norm; its stride.
 
     The factors commute: nothing stands between them.
@@ -157,9 +169,11 @@ def _taps(operator: nn.Module, scale: Tensor) -> tuple[Tensor, int]:
     return operator.weight.flatten(1).double() * scale[:, None], operator.stride[1]
 
 
-def _floats(values: Tensor) -> Tensor:
+def floats(values: Tensor) -> Tensor:
+    """Values as the kernel reads them."""
     return values.detach().to("cpu", torch.float32).contiguous()
 
 
-def _pointer(values: Tensor) -> ctypes._Pointer[c_float]:
-    return ctypes.cast(values.data_ptr(), POINTER(c_float))
+def pointer(values: Tensor) -> c_void_p:
+    """Where a tensor's values lie; it must be kept as long as they are read."""
+    return c_void_p(values.data_ptr())

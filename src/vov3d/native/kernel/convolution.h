@@ -4,10 +4,9 @@
 
 namespace vov3d {
 
-// Writes sums as a map [pixel][channels]: bias, shortcut, ReLU.
+// Writes sums as a map [pixel][channels]: shortcut, ReLU.
 template <class P, class Element>
 struct MapWriter {
-  const Panels<P>& panels;
   Element* map;
   const typename P::Element* shortcut;  // or null
   int pitch;
@@ -15,7 +14,7 @@ struct MapWriter {
 
   void operator()(long pixel, int panel, typename P::Sum sum) const {
     const Mask lanes = first_lanes(pitch - panel * LANES);
-    Vector x = _mm512_add_ps(sum, _mm512_load_ps(panels.bias.data() + panel * LANES));
+    Vector x = sum;
     const long at = pixel * pitch + panel * LANES;
     if (shortcut) x = _mm512_add_ps(x, P::load(shortcut + at, lanes));
     if (rectified) x = relu(x);
@@ -54,7 +53,7 @@ struct Pointwise : Step {
     const long step = stride == 1 ? CHUNK : out.columns, count = (out.pixels() + step - 1) / step;
     walk.team.share(int(count), [&](int task) {
       const long first = task * step, pixels = std::min(step, out.pixels() - first);
-      const MapWriter<P, Out> writer{panels, map + first * to.pitch(), beside(walk, first), to.pitch(), rectified};
+      const MapWriter<P, Out> writer{map + first * to.pitch(), beside(walk, first), to.pitch(), rectified};
       multiply<P>(panels, sources(walk, first), pixels, 0, panels.count, writer);
     });
   }
@@ -84,13 +83,16 @@ struct Pointwise : Step {
 template <class P>
 struct Stem : Step {
   using Element = typename P::Element;
-  static constexpr int FRAMES = 5, ROWS = 8;
+  static constexpr int FRAMES = 5, ROWS = 4;
   Panels<Float32> spatial;
-  Buffer<float> temporal;  // [panel][5][16]
+  Buffer<float> temporal, bias;  // [panel][5][16], [panel][16]
   Tensor to;
 
-  Stem(Panels<Float32> spatial_, const float* temporal_, Tensor to_) : spatial(std::move(spatial_)), to(to_) {
+  Stem(Panels<Float32> spatial_, const float* temporal_, const float* bias_, Tensor to_)
+      : spatial(std::move(spatial_)), to(to_) {
     temporal.resize(spatial.count * FRAMES * LANES);
+    bias.resize(spatial.count * LANES);
+    std::copy_n(bias_, to.channels, bias.data());
     for (int channel = 0; channel < to.channels; ++channel)
       for (int tap = 0; tap < FRAMES; ++tap)
         temporal[(channel / LANES * FRAMES + tap) * LANES + channel % LANES] = temporal_[channel * FRAMES + tap];
@@ -147,12 +149,12 @@ struct Stem : Step {
   }
 
   void convolve_frame(const Walk& walk, Shape out, int rows, const float* padded, float* map) const {
-    std::vector<Source> sources(9);
+    std::vector<DenseSource<8>> sources(9);
     const long plane = map_size(out) / spatial.count;
     for (int row = 0; row < rows; ++row) {
       for (int i = 0; i < 9; ++i) {
         const float* begin = padded + i / 3 * padded_plane(walk.clip) + (2 * row + i % 3) * (walk.clip.columns + 3l);
-        sources[i] = {reinterpret_cast<const char*>(begin), 8, 3};
+        sources[i] = {reinterpret_cast<const char*>(begin), 3};
       }
       multiply<Float32>(spatial, sources, out.columns, 0, spatial.count, [&](long pixel, int panel, Vector sum) {
         _mm512_store_ps(map + panel * plane + (long(row) * out.columns + pixel) * LANES, sum);
@@ -164,10 +166,10 @@ struct Stem : Step {
     const long plane = map_size(out) / spatial.count, pixels = long(last - first) * out.columns;
     Element* map = reinterpret_cast<Element*>(walk.maps[output]) + (frame * out.frame() + first * out.columns) * to.pitch();
     for (int panel = 0; panel < spatial.count; ++panel) {
-      const Vector bias = _mm512_load_ps(spatial.bias.data() + panel * LANES);
+      const Vector shift = _mm512_load_ps(bias.data() + panel * LANES);
       const Mask lanes = first_lanes(to.pitch() - panel * LANES);
       for (long pixel = 0; pixel < pixels; ++pixel) {
-        Vector x = bias;
+        Vector x = shift;
         for (int tap = 0; tap < FRAMES; ++tap)
           x = _mm512_fmadd_ps(_mm512_load_ps(around[tap] + panel * plane + pixel * LANES),
                               _mm512_load_ps(temporal.data() + (panel * FRAMES + tap) * LANES), x);

@@ -18,6 +18,14 @@ struct Source {
   int words;
 };
 
+// The same with a pitch that the compiler knows, so that one register addresses all pixels.
+template <int PITCH>
+struct DenseSource {
+  static constexpr long pitch = PITCH;
+  const char* data;
+  int words;
+};
+
 template <class P>
 struct Panels {
   Buffer<typename P::Element> weights;
@@ -51,37 +59,72 @@ struct Panels {
   }
 };
 
-// One tile: out(pixel, panel, sum) for PIXELS pixels from `pixel` on and PANELS panels from `panel` on.
-template <class P, int PIXELS, int PANELS, class Out>
-inline void multiply_tile(const Panels<P>& panels, const std::vector<Source>& sources, long pixel, int panel,
+// Where the pixels of a tile begin.
+template <int PIXELS>
+class Pixels {
+ public:
+  Pixels(const Source& source, long pixel) : pitch_(source.pitch) {
+    for (int i = 0; i < BASES; ++i) {
+      bases_[i] = source.data + (pixel + 3 * i) * pitch_;
+      asm("" : "+r"(bases_[i]));  // or the compiler keeps an address for each pixel, and runs out of registers
+    }
+  }
+  const char* operator[](int p) const { return bases_[p / 3] + p % 3 * pitch_; }
+  void operator++() {
+#pragma GCC unroll 8
+    for (const char*& base : bases_) base += 4;
+  }
+
+ private:
+  static constexpr int BASES = (PIXELS + 2) / 3;  // x86 addresses three pixels from one register
+  const long pitch_;
+  const char* bases_[BASES];
+};
+
+template <int PITCH>
+class DensePixels {
+ public:
+  DensePixels(const DenseSource<PITCH>& source, long pixel) : base_(source.data + pixel * PITCH) {}
+  const char* operator[](int p) const { return base_ + p * PITCH; }
+  void operator++() { base_ += 4; }
+
+ private:
+  const char* base_;
+};
+
+template <int PIXELS>
+Pixels<PIXELS> pixels_of(const Source& source, long pixel) { return {source, pixel}; }
+template <int PIXELS, int PITCH>
+DensePixels<PITCH> pixels_of(const DenseSource<PITCH>& source, long pixel) { return {source, pixel}; }
+
+// One tile: out(pixel, panel, sum) for PIXELS pixels from `pixel` on and PANELS panels from `panel` on; sums begin with
+// the bias where the precision sums in float32.
+template <class P, int PIXELS, int PANELS, class AnySource, class Out>
+inline void multiply_tile(const Panels<P>& panels, const std::vector<AnySource>& sources, long pixel, int panel,
                           const Out& out) {
-  constexpr int BASES = (PIXELS + 2) / 3;  // x86 addresses three pixels from one register
-  typename P::Sum sums[PIXELS][PANELS] = {};
+  typename P::Sum sums[PIXELS][PANELS];
+#pragma GCC unroll 32
+  for (int p = 0; p < PIXELS; ++p)
+#pragma GCC unroll 8
+    for (int v = 0; v < PANELS; ++v) sums[p][v] = P::first_sum(panels.bias.data() + (panel + v) * LANES);
   const __m512i* weights = panels.panel(panel);
   const long stride = panels.words;
-  for (const Source& source : sources) {
-    const long pitch = source.pitch;
-    const char* bases[BASES];
-    for (int i = 0; i < BASES; ++i) {
-      bases[i] = source.data + (pixel + 3 * i) * pitch;
-      asm("" : "+r"(bases[i]));
-    }
+  for (const AnySource& source : sources) {
+    auto at = pixels_of<PIXELS>(source, pixel);
     const __m512i* end = weights + source.words;
 #pragma GCC unroll 2
-    for (; weights < end; ++weights) {
+    for (; weights < end; ++weights, ++at) {
       __m512i row[PANELS];
 #pragma GCC unroll 8
       for (int v = 0; v < PANELS; ++v) row[v] = weights[v * stride];
 #pragma GCC unroll 32
       for (int p = 0; p < PIXELS; ++p) {
         std::int32_t word;
-        std::memcpy(&word, bases[p / 3] + p % 3 * pitch, 4);
+        std::memcpy(&word, at[p], 4);
         const __m512i wide = _mm512_set1_epi32(word);
 #pragma GCC unroll 8
         for (int v = 0; v < PANELS; ++v) sums[p][v] = P::add_product(sums[p][v], wide, row[v]);
       }
-#pragma GCC unroll 8
-      for (int i = 0; i < BASES; ++i) bases[i] += 4;
     }
   }
 #pragma GCC unroll 32
@@ -91,8 +134,8 @@ inline void multiply_tile(const Panels<P>& panels, const std::vector<Source>& so
 }
 
 // All pixels of a few panels. The last tile overlaps the one before it: what it writes twice is the same.
-template <class P, int PIXELS, int PANELS, class Out>
-void multiply_panels(const Panels<P>& panels, const std::vector<Source>& sources, long pixels, int panel,
+template <class P, int PIXELS, int PANELS, class AnySource, class Out>
+void multiply_panels(const Panels<P>& panels, const std::vector<AnySource>& sources, long pixels, int panel,
                      const Out& out) {
   if (pixels < PIXELS) {
     for (long pixel = 0; pixel < pixels; ++pixel) multiply_tile<P, 1, PANELS>(panels, sources, pixel, panel, out);
@@ -103,8 +146,8 @@ void multiply_panels(const Panels<P>& panels, const std::vector<Source>& sources
 }
 
 // out(pixel, panel, sum) for every pixel and the panels from `first` up to `last`.
-template <class P, class Out>
-void multiply(const Panels<P>& panels, const std::vector<Source>& sources, long pixels, int first, int last,
+template <class P, class AnySource, class Out>
+void multiply(const Panels<P>& panels, const std::vector<AnySource>& sources, long pixels, int first, int last,
               const Out& out) {
   while (first < last) {
     const int left = last - first;

@@ -12,6 +12,8 @@ class Team {
  public:
   explicit Team(int size) : size_(size) {}
 
+  int size() const { return size_; }
+
   template <class Task>
   void share(int tasks, const Task& task) {
     if (size_ == 1) {

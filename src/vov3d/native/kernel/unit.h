@@ -23,7 +23,7 @@ struct Gate {
 template <class P>
 struct Unit : Step {
   using Element = typename P::Element;
-  static constexpr long CACHE_BYTES = 600 << 10;
+  static constexpr long CACHE_BYTES = 500 << 10;
   static constexpr int SMALL_MAP = 400;  // pixels of a frame that is not cut into rows
 
   Panels<P> expand, project;
@@ -186,18 +186,16 @@ struct Unit : Step {
         {walk.maps[inputs[0]] + first * pitch, pitch, int(rounded_up(from.channels, P::PER_WORD) / P::PER_WORD)}};
     multiply<P>(expand, source, pixels, tile.first_panel, tile.first_panel + tile.panels,
                 [&](long pixel, int panel, typename P::Sum sum) {
-                  const Vector x = _mm512_add_ps(sum, _mm512_load_ps(expand.bias.data() + panel * LANES));
-                  P::store(wide + (panel - tile.first_panel) * plane + places[pixel], relu(x));
+                  P::store(wide + (panel - tile.first_panel) * plane + places[pixel], relu(sum));
                 });
   }
 
   void project_pixels(const Walk& walk, long first, long pixels, const Element* mixed, long plane) const {
-    std::vector<Source> sources;
+    std::vector<DenseSource<LANES * sizeof(Element)>> sources;
     for (int left = channels; left > 0; left -= LANES, mixed += plane)
-      sources.push_back({reinterpret_cast<const char*>(mixed), LANES * long(sizeof(Element)),
-                         int(rounded_up(std::min(left, LANES), P::PER_WORD) / P::PER_WORD)});
+      sources.push_back({reinterpret_cast<const char*>(mixed), int(rounded_up(std::min(left, LANES), P::PER_WORD) / P::PER_WORD)});
     auto map = [&](int tensor) { return reinterpret_cast<Element*>(walk.maps[tensor]) + first * to.pitch(); };
-    const MapWriter<P, Element> writer{project, map(output), shortcut < 0 ? nullptr : map(shortcut), to.pitch(), true};
+    const MapWriter<P, Element> writer{map(output), shortcut < 0 ? nullptr : map(shortcut), to.pitch(), true};
     multiply<P>(project, sources, pixels, 0, project.count, writer);
   }
 

@@ -1,0 +1,235 @@
+// A bottleneck in bytes: pointwise, ReLU, depthwise 3x3x3, gate, Swish, pointwise, residual sum, ReLU.
+//
+// Of the wide map only four frames exist at a time, in a ring that stays in the core's cache; two frames of the output
+// are made of them. Without a gate they are activated and projected at once. Else they are kept as 16-bit values until
+// their sums are known, and a second pass gates, activates and projects.
+#pragma once
+#include <cmath>
+
+#include "int8_convolution.h"
+
+namespace vov3d {
+
+struct ByteGate {
+  int hidden = 0;  // 0: there is none
+  std::vector<float> squeeze, squeeze_bias, excite, excite_bias;  // squeeze takes means of 16-bit values
+  std::vector<float> scale;  // of a 16-bit value's gate: from (0, 1) to 2^-15 steps of the table
+};
+
+struct ByteUnit : Step {
+  static constexpr long CACHE_BYTES = 400 << 10;
+  static constexpr int TASK = 64;  // pixels that are projected at once
+
+  ByteMatrix expand, project;
+  Buffer<Level> taps;
+  Buffer<float> scale, bias;  // of the depthwise sums
+  ByteGate gate;
+  Byte table[256];  // from the signed byte of a step to the byte of its Swish
+  int zero;         // the step of 0
+  Tensor from, to;
+  long channels;  // of the wide map, a multiple of 16
+  int stride;
+  Beside beside;
+
+  ByteUnit(ByteMatrix expand_, ByteMatrix project_, Tensor from_, Tensor to_, int channels_, int stride_,
+           Beside beside_, const Level* kernel, const float* scale_, const float* bias_, ByteGate gate_,
+           const Byte* table_, int zero_)
+      : expand(std::move(expand_)), project(std::move(project_)), gate(std::move(gate_)), zero(zero_), from(from_),
+        to(to_), channels(rounded_up(channels_, LANES)), stride(stride_), beside(beside_) {
+    taps.resize(channels / LANES * TAPS * 64), scale.resize(channels), bias.resize(channels);
+    pack_taps(kernel, channels_, taps.data());
+    std::copy(scale_, scale_ + channels_, scale.data()), std::copy(bias_, bias_ + channels_, bias.data());
+    std::copy(table_, table_ + 256, table);
+  }
+
+  long own_bytes(Shape clip) const override {
+    const Shape out = to.shape(clip);
+    return gate.hidden ? totals_bytes(out) + (out.pixels() + 1) * channels * 2 : 0;
+  }
+
+  long scratch_bytes(Shape clip) const override {
+    const Shape in = from.shape(clip), out = to.shape(clip);
+    const Strip whole{0, (out.rows + strips(in, out, 1) - 1) / strips(in, out, 1)};
+    const long places = 8 * in_rows(whole) * in.columns;
+    const long first = 5 * in_rows(whole) * row_bytes(in) + 3 * 4 * row_bytes(in) + places + 2 * group_bytes(out);
+    return std::max(first, (TASK + 2) * channels + 4 * channels + 4 * gate.hidden) + 2048;
+  }
+
+  void run(const Walk& walk) const override {
+    const Shape in = from.shape(walk.clip), out = to.shape(walk.clip);
+    const int count = strips(in, out, walk.team.size());
+    std::int64_t* totals = (std::int64_t*)walk.own[index];
+    short* mixed = (short*)(walk.own[index] + totals_bytes(out));
+    walk.team.share(count, [&](int i) {
+      const Strip strip{int(long(i) * out.rows / count), int(long(i + 1) * out.rows / count)};
+      walk_strip(walk, in, out, strip, mixed, totals + i * channels);
+    });
+    if (gate.hidden) second_pass(walk, out, mixed, totals, count);
+  }
+
+ private:
+  struct Strip {  // output rows
+    int first, last;
+  };
+
+  long row_bytes(Shape in) const { return (in.columns + 2) * channels; }
+  long in_rows(Strip strip) const { return long(strip.last - strip.first - 1) * stride + 3; }
+  long totals_bytes(Shape out) const { return rounded_up(out.rows * channels * 8, 64); }
+  int group_rows(Shape out) const { return std::max(1, TASK / out.columns); }
+  long group_bytes(Shape out) const { return rounded_up(group_rows(out) * out.columns * channels, 64); }
+
+  // As many as let the ring stay in the cache, and every thread have one.
+  int strips(Shape in, Shape out, int threads) const {
+    const long needed = (4 * out.rows * stride * row_bytes(in) + CACHE_BYTES / 2) / CACHE_BYTES;
+    return int(std::min<long>(out.rows, std::max<long>(needed, threads)));
+  }
+
+  void walk_strip(const Walk& walk, Shape in, Shape out, Strip strip, short* mixed, std::int64_t* totals) const {
+    Scratch scratch(walk.scratch);
+    const long bytes = row_bytes(in), plane = in_rows(strip) * bytes;
+    Byte* ring = scratch.take<Byte>(5 * plane);  // the fifth frame is that before the first and that after the last
+    Byte* quads = scratch.take<Byte>(3 * 4 * bytes);
+    Byte* active = scratch.take<Byte>(2 * group_bytes(out));
+    const int above = strip.first * stride - 1;
+    const int begin = std::max(above, 0), end = std::min(above + int(in_rows(strip)), in.rows);
+    long* places = scratch.take<long>(long(end - begin) * in.columns);
+    for (int y = begin, i = 0; y < end; ++y)
+      for (int x = 0; x < in.columns; ++x) places[i++] = (y - above) * bytes + (x + 1) * channels;
+    std::memset(ring, 0, 5 * plane);
+    if (gate.hidden) std::fill(totals, totals + channels, 0);
+    for (int frame = 0, ready = 0; frame < in.frames; frame += 2) {
+      for (; ready < std::min(frame + 3, in.frames); ++ready)
+        expand_rows(walk, (long(ready) * in.rows + begin) * in.columns, long(end - begin) * in.columns, places,
+                    ring + ready % 4 * plane);
+      const Byte* seen[4];
+      for (int i = 0; i < 4; ++i) {
+        const int one = frame - 1 + i;
+        seen[i] = ring + (one < 0 || one >= in.frames ? 4 : one % 4) * plane;
+      }
+      two_frames(walk, out, strip, frame, seen, bytes, quads, active, mixed, totals);
+    }
+  }
+
+  void expand_rows(const Walk& walk, long first, long pixels, const long* places, Byte* wide) const {
+    const std::vector<ByteSource> source{
+        {(const Byte*)walk.maps[inputs[0]] + first * from.pitch(), from.pitch(), from.pitch()}};
+    multiply_bytes(expand, source, pixels, [&](long pixel, int block, __m512i sums) __attribute__((always_inline)) {
+      _mm_store_si128((__m128i*)(wide + places[pixel] + block * LANES), rectified_bytes(expand.value(sums, block)));
+    });
+  }
+
+  void two_frames(const Walk& walk, Shape out, Strip strip, int frame, const Byte* const* seen, long bytes, Byte* quads,
+                  Byte* active, short* mixed, std::int64_t* totals) const {
+    long made = 0;
+    for (int y = strip.first, first = y; y < strip.last; ++y) {
+      const long above = long(y - strip.first) * stride;
+      const Byte* rows[4];
+      for (; made < above + 3; ++made) {
+        for (int i = 0; i < 4; ++i) rows[i] = seen[i] + made * bytes;
+        interleave(rows, bytes, quads + made % 3 * 4 * bytes);
+      }
+      for (int i = 0; i < 3; ++i) rows[i] = quads + (above + i) % 3 * 4 * bytes;
+      if (gate.hidden) {
+        gated_row(rows, out, frame, y, mixed, totals);
+        continue;
+      }
+      active_row(rows, out, active + (y - first) * out.columns * channels);
+      if (y + 1 - first < group_rows(out) && y + 1 < strip.last) continue;
+      const long pixels = long(y + 1 - first) * out.columns;
+      for (int next = 0; next < 2 && frame + next < out.frames; ++next) {
+        look_up(active + next * group_bytes(out), pixels * channels, table);
+        project_pixels(walk, (frame + next) * out.frame() + long(first) * out.columns, pixels,
+                       active + next * group_bytes(out));
+      }
+      first = y + 1;
+    }
+  }
+
+  Vector value(__m512i sums, int block) const {
+    return _mm512_fmadd_ps(_mm512_cvtepi32_ps(sums), _mm512_load_ps(scale.data() + block * LANES),
+                           _mm512_load_ps(bias.data() + block * LANES));
+  }
+
+  void active_row(const Byte* const* rows, Shape out, Byte* row) const {
+    const long second = group_bytes(out);
+    depthwise_row(rows, out.columns, stride, channels, taps.data(), [&](int x, int block, __m512i now, __m512i next) __attribute__((always_inline)) {
+      Byte* at = row + x * channels + block * LANES;
+      _mm_store_si128((__m128i*)at, _mm512_cvtsepi32_epi8(_mm512_cvtps_epi32(value(now, block))));
+      _mm_store_si128((__m128i*)(at + second), _mm512_cvtsepi32_epi8(_mm512_cvtps_epi32(value(next, block))));
+    });
+  }
+
+  void gated_row(const Byte* const* rows, Shape out, int frame, int y, short* mixed, std::int64_t* totals) const {
+    short* row = mixed + (frame * out.frame() + long(y) * out.columns) * channels;
+    const bool both = frame + 1 < out.frames;
+    const long second = out.frame() * channels;
+    __m512i total = _mm512_setzero_si512();
+    depthwise_row(rows, out.columns, stride, channels, taps.data(), [&](int x, int block, __m512i now, __m512i next) __attribute__((always_inline)) {
+      short* at = row + x * channels + block * LANES;
+      const __m256i first = _mm512_cvtsepi32_epi16(_mm512_cvtps_epi32(value(now, block)));
+      _mm256_storeu_si256((__m256i*)at, first);
+      total = x ? _mm512_add_epi32(total, _mm512_cvtepi16_epi32(first)) : _mm512_cvtepi16_epi32(first);
+      if (both) {
+        const __m256i other = _mm512_cvtsepi32_epi16(_mm512_cvtps_epi32(value(next, block)));
+        _mm256_storeu_si256((__m256i*)(at + second), other);
+        total = _mm512_add_epi32(total, _mm512_cvtepi16_epi32(other));
+      }
+      if (x == out.columns - 1) add_totals(total, totals + block * LANES);
+    });
+  }
+
+  static void add_totals(__m512i total, std::int64_t* to) {
+    _mm512_storeu_si512(to, _mm512_add_epi64(_mm512_loadu_si512(to), _mm512_cvtepi32_epi64(_mm512_castsi512_si256(total))));
+    _mm512_storeu_si512(to + 8, _mm512_add_epi64(_mm512_loadu_si512(to + 8),
+                                                 _mm512_cvtepi32_epi64(_mm512_extracti64x4_epi64(total, 1))));
+  }
+
+  void project_pixels(const Walk& walk, long first, long pixels, const Byte* active) const {
+    const long at = first * to.pitch();
+    const char* shortcut = beside.map < 0 ? nullptr : walk.maps[beside.map] + at * value_bytes(beside.values);
+    const ByteWriter<Values::BYTES> writer{project, walk.maps[output] + at, shortcut, beside};
+    multiply_bytes(project, {{active, channels, 4 * project.words}}, pixels, writer);
+  }
+
+  void second_pass(const Walk& walk, Shape out, const short* mixed, const std::int64_t* totals, int count) const {
+    Scratch scratch(walk.scratch);
+    short* gates = scratch.take<short>(2 * channels);  // twice, for pairs of pixels are a multiple of 32 channels
+    compute_gates(totals, count, out.pixels(), scratch.take<float>(gate.hidden), gates);
+    Byte* active = scratch.take<Byte>((TASK + 2) * channels);
+    const __m512i shift = _mm512_set1_epi16(short(zero));
+    walk.team.share(int((out.pixels() + TASK - 1) / TASK), [&](int task) {
+      const long first = long(task) * TASK, pixels = std::min(long(TASK), out.pixels() - first);
+      for (long i = 0; i < pixels * channels; i += 2 * channels)
+        for (long c = 0; c < 2 * channels; c += 32) {
+          const __m512i values = _mm512_loadu_si512(mixed + first * channels + i + c);
+          const __m512i steps = _mm512_adds_epi16(_mm512_mulhrs_epi16(values, _mm512_loadu_si512(gates + c)), shift);
+          _mm256_storeu_si256((__m256i*)(active + i + c), _mm512_cvtsepi16_epi8(steps));
+        }
+      look_up(active, pixels * channels, table);
+      project_pixels(walk, first, pixels, active);
+    });
+  }
+
+  void compute_gates(const std::int64_t* totals, int count, long pixels, float* hidden, short* gates) const {
+    const int known = int(gate.scale.size());
+    std::vector<float> means(known);
+    for (int c = 0; c < known; ++c) {
+      std::int64_t total = 0;
+      for (int strip = 0; strip < count; ++strip) total += totals[strip * channels + c];
+      means[c] = float(double(total) / double(pixels));
+    }
+    for (int h = 0; h < gate.hidden; ++h) {
+      float x = gate.squeeze_bias[h];
+      for (int c = 0; c < known; ++c) x += gate.squeeze[h * known + c] * means[c];
+      hidden[h] = std::max(x, 0.f);
+    }
+    for (int c = 0; c < channels; ++c) {
+      float x = c < known ? gate.excite_bias[c] : 0.f;
+      for (int h = 0; c < known && h < gate.hidden; ++h) x += gate.excite[c * gate.hidden + h] * hidden[h];
+      const float factor = c < known ? gate.scale[c] / (1 + std::exp(-x)) : 0.f;
+      gates[c] = gates[c + channels] = short(std::lround(std::min(factor, 32767.f)));
+    }
+  }
+};
+
+}  // namespace vov3d
