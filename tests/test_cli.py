@@ -66,7 +66,7 @@ def prints(capsys: Capture, *words: str) -> str:
 @pytest.mark.parametrize("words", [[], ["--help"], ["-h"], ["help"]])
 def test_overview_lists_every_verb(capsys: Capture, words: list[str]) -> None:
     text = prints(capsys, *words)
-    assert len(VERBS) == 16
+    assert len(VERBS) == 17
     for verb in VERBS.values():
         assert re.search(rf"^  {verb.name} +{re.escape(verb.help)}$", text, re.MULTILINE)
     assert "$ vov3d demo" in text
@@ -139,7 +139,7 @@ MISTAKES: dict[tuple[str, ...], str] = {
     ("predict", "run/best.safetensors", ""): "argument SOURCE: the name is empty",
     ("info", "VoV3D_M"): "unknown model 'VoV3D_M'; did you mean 'vov3d_m'?",
     ("info", "vov3d_m", "--frames", "999999999999"): "argument --frames: '999999999999' is too large; allowed is up to",
-    ("trian",): "unknown verb 'trian'; did you mean 'train'? Allowed: check, ",
+    ("trian",): "unknown verb 'trian'; did you mean 'train'? Allowed: bench, check, ",
     ("train",): "the following arguments are required: --data, --out (see vov3d train --help)",
     ("train", "--dta", "videos"): "unknown flag '--dta'; did you mean '--data'? Allowed: ",
     ("train", *RUN, "--batch_size", "4"): "unknown flag '--batch_size'; did you mean '--batch-size'?",
@@ -347,6 +347,7 @@ def test_the_console_script_and_the_module_are_main() -> None:
 METRICS = SimpleNamespace(
     top1=0.5, top5=1.0, macro_top1=0.5, chance=0.5, num_videos=4, num_classes=3, split="val", num_clips=2, num_crops=3,
     crop=64, frame_order="given", missing=(), seconds=75.0, multi_label=False, bound=Bound("model", 3.1, 0.4, 9.6, 1),
+    engine=None,
     per_class=(
         SimpleNamespace(label="[Something] up", num_videos=2, top1=1.0),
         SimpleNamespace(label="down", num_videos=2, top1=0.0),
@@ -451,6 +452,8 @@ def test_evaluate_writes_beside_the_run(
     Path("run/recipe.yaml").touch()
     prints(capsys, *command)
     assert seen["out"] == Path("run") / folder
+    prints(capsys, *command, "--fast", "int8")
+    assert (seen["fast"], seen["out"]) == ("int8", Path("run") / f"{folder}-int8")
 
 
 def test_evaluate_with_several_labels_a_video(capsys: Capture, called: Callable[..., dict[str, object]]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -25,7 +26,8 @@ from vov3d.compare.field import DATASETS, FIELD, SOMETHING, VARIANTS, Accuracy, 
 from vov3d.compare.measuring import Machine, measure
 from vov3d.compare.notes import NOTES
 from vov3d.compare.page import markdown, plots
-from vov3d.compare.tables import cost_table, note_numbers, notes, section_tables
+from vov3d.compare.tables import cost_table, note_numbers, notes, printed_and_counted, section_tables
+from vov3d.compare.workers import Worker, failure_reason
 from vov3d.errors import ArgumentError, DataError
 from vov3d.models import MODELS
 
@@ -219,14 +221,54 @@ def test_a_system_that_is_not_built_says_why(monkeypatch: pytest.MonkeyPatch) ->
     found = make_comparison(None)
     assert found.costs == ()
     assert notes(found) == ["Gone."]
-    assert section_tables(found)[0].rows == (("Ghost", "8x224", "-", "1", "2 x30", "50.0/70.0", "T7 1"),)
+    assert section_tables(found)[0].rows == (("Ghost", "8x224", "-", "1.0", "2.0 x30", "50.0/70.0", "T7 1"),)
 
 
-def test_a_plot_of_equal_input_says_so() -> None:
-    found = make_comparison(["x3d_xs"], 2, 32)
-    (picture,) = plots(found, "any").values()
-    assert "GMACs of one view of 2 frames, 32x32 pixels" in picture
-    assert "GMACs of one view<" in plots(make_comparison(["x3d_xs"]), "any")["any-k400.svg"]
+def test_an_accuracy_stays_with_the_clip_that_it_was_measured_at() -> None:
+    own, equal = make_comparison(["x3d_xs", "tsm_r50"]), make_comparison(["x3d_xs", "tsm_r50"], 2, 32)
+    assert [row.gmacs for row in own.rows] == [row.gmacs for row in equal.rows]
+    assert own.costs[0].gmacs != equal.costs[0].gmacs
+    assert section_tables(own) == section_tables(equal)
+    assert ("TSM R50", "8x224", "IN", "(24.3)", "(32.7) x30", "74.1/-", "lit. 3 2") in section_tables(equal)[1].rows
+    timed = Measurement.of([20.0], None)
+    pictures = [
+        plots(with_measurements(found, {cost.clip: timed for cost in found.costs}, None), "any")["any-k400.svg"]
+        for found in (own, equal)
+    ]
+    assert [picture.count("X3D-XS, 4f</text>") for picture in pictures] == [2, 1]
+    assert ["not measured at the clips of these accuracies" in picture for picture in pictures] == [False, True]
+
+
+def test_plots_lead_to_the_cost_that_is_printed() -> None:
+    pictures = plots(make_comparison(["r2plus1d_34", "tsm_r50", "x3d_m"]), "any")
+    picture = ElementTree.fromstring(pictures["any-k400.svg"])
+    svg = "{http://www.w3.org/2000/svg}"
+    described = (picture.findtext(f"{svg}desc") or "").split("; ")
+    assert [one for one in described if "printed" in one] == [
+        "R(2+1)D, 16f * 72.0% at 76.2 GMACs of one view, printed 152"
+    ]
+    texts = [text.text for text in picture.iter(f"{svg}text")]
+    assert "* another cost is printed" in texts
+    assert {"X3D", "others", "pretrained"} <= set(texts) and "VoV3D" not in texts
+    assert "*" not in plots(make_comparison(["x3d_m"]), "any")["any-k400.svg"]
+    assert "VoV3D-M" not in pictures["any-ssv1.svg"]
+
+
+@pytest.mark.parametrize(
+    ("printed", "counted", "cell"),
+    [
+        (6.1, 6.184, "6.1 (6.2)"),  # cut off
+        (35, 34.54, "35"),  # rounded
+        (3.3, 3.338, "3.3"),
+        (24.3, 23.86, "24.3 (23.9)"),
+        (74.0, 83.29, "74.0 (83.3)"),
+        (None, 0.0263, "(0.026)"),
+        (None, None, "-"),
+        (282, None, "282"),
+    ],
+)
+def test_what_is_counted_stands_in_brackets(printed: float | None, counted: float | None, cell: str) -> None:
+    assert printed_and_counted(printed, counted) == cell
 
 
 # ---- measurements ---------------------------------------------------------------------------------------------------
@@ -256,8 +298,33 @@ def test_peak_memory_holds_the_weights_and_the_largest_maps() -> None:
 def test_a_network_that_does_not_fit_is_reported_and_the_rest_go_on() -> None:
     large = Clip("x3d_xs", 64, 256)
     found = measure({large: 15, TINY: 15}, Machine("cpu", 1, memory_gib=0.2), 2)
-    assert found[large] == Measurement(failure="does not fit: it needs more memory than there is")
+    failure = found[large].failure
+    assert re.fullmatch(
+        r"does not fit into the 0\.2 GiB of --memory-gib: when they were full it asked for \d+ MiB", failure
+    )
+    assert found[large] == Measurement(failure=failure, verdict="over 0.2 GiB")
     assert found[TINY].num_runs == 2
+    (cost,) = make_comparison(["x3d_xs"], 64, 256).costs
+    table = cost_table(with_measurements(make_comparison(["x3d_xs"], 64, 256), found, None))
+    assert (cost.clip, table.rows[0][-3:]) == (large, ("-", "over 0.2 GiB", "-"))
+
+
+@pytest.mark.parametrize(
+    ("error", "limit", "told"),
+    [
+        (
+            RuntimeError("could not create\na primitive"),
+            2,
+            ("does not fit into the 2 GiB of --memory-gib", "over 2 GiB"),
+        ),
+        (RuntimeError("could not create a primitive"), None, ("could not create a primitive", "fails")),
+        (MemoryError(), None, ("does not fit: it needs more memory than there is", "no memory")),
+        (RuntimeError("mat1 and mat2"), 2, ("mat1 and mat2", "fails")),
+        (ArgumentError("cannot allocate frames"), 2, ("cannot allocate frames", "fails")),
+    ],
+)
+def test_why_a_network_failed(error: Exception, limit: float | None, told: tuple[str, str]) -> None:
+    assert failure_reason(error, limit) == told
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")
@@ -295,6 +362,31 @@ def test_a_kill_in_the_middle_leaves_nothing(tmp_path: Path) -> None:
             time.sleep(0.1)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="signals")
+@pytest.mark.parametrize(("number", "told", "code"), [("SIGINT", "interrupted", 130), ("SIGTERM", "terminated", 143)])
+def test_what_was_measured_before_an_interrupt_is_printed(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, number: str, told: str, code: int
+) -> None:
+    run_once, workers = Worker.run, []
+
+    def run(worker: Worker) -> float:
+        workers.append(worker)
+        if len(workers) == 2:
+            os.kill(os.getpid(), getattr(signal, number))
+        return run_once(worker)
+
+    monkeypatch.setattr(Worker, "run", run)
+    monkeypatch.setattr("vov3d.cli.compare.new_folder", Path)
+    words = ["compare", "--models", "x3d_xs", "x3d_s", "--frames", "2", "--crop", "32", "--threads", "1", "--json"]
+    assert main([*words, "--out", "nowhere"]) == code
+    printed = capsys.readouterr()
+    assert printed.err == f"{told}: here is what was measured until now; 'nowhere' is not written\n"
+    first, second = (cost["measured"] for cost in json.loads(printed.out)["costs"])
+    assert (first["num_runs"], second["num_runs"]) == (1, 0)
+    assert not Path("nowhere").exists()
+    assert multiprocessing.active_children() == []
+
+
 # ---- files and the command ------------------------------------------------------------------------------------------
 
 
@@ -308,8 +400,8 @@ def test_everything_is_written_and_read_again(tmp_path: Path) -> None:
     assert again.made_on.processor in page
     assert "](compare-k400.svg)" in page
     picture = ElementTree.fromstring((tmp_path / "compare-k400.svg").read_bytes())
-    assert len(picture.findall(".//{http://www.w3.org/2000/svg}circle")) == 2 + 4  # the legend has four
-    reused = compare(["x3d_xs"], frames=2, crop=32, measured=tmp_path / "compare.json")
+    assert len(picture.findall(".//{http://www.w3.org/2000/svg}circle")) == 1  # at its own clip it was not measured
+    reused = compare(["x3d_xs"], frames=2, crop=32, measured=tmp_path)
     assert reused == found
     other = compare(["x3d_xs"], frames=3, crop=32, measured=tmp_path / "compare.json")
     assert other.costs[0].measured is None
@@ -324,13 +416,16 @@ def test_accuracy_measured_here_is_a_row_of_its_own(run: Path, tmp_path: Path) -
     file = tmp_path / "metrics.json"
     file.write_text(json.dumps(metrics))
     found = compare(["x3d_m"], rounds=0, results=[file, tmp_path])
+    assert section_tables(compare(["x3d_m"], frames=2, crop=64, results=[file, tmp_path], rounds=0)) == section_tables(
+        found
+    )
     mine = found.rows[-1]
     assert (mine.published.model, mine.published.frames, mine.published.views) == ("vov3d_m", 4, 6)
     assert mine.published.accuracy == {"videos val": Accuracy(0.5, 1.0)}
     assert mine.parameters == 3_204_286 - 171 * 2049
     section = section_tables(found)[-1]
     assert section.title == "videos val"
-    assert section.rows[0] == ("vov3d_m", "4x32", "-", "(2.9)", "(0.0) x6", "50.0/100.0", "here")
+    assert section.rows[0] == ("vov3d_m", "4x32", "-", "(2.9)", "(0.026) x6", "50.0/100.0", "here")
     for change, message in (
         ({"frame_order": "shuffled"}, "is a control, its frames are shuffled"),
         ({"multi_label": True}, "several labels a video"),
@@ -350,6 +445,7 @@ def test_a_test_that_lies_in_a_run_has_the_model_of_its_recipe(run: Path, tmp_pa
     found = {"num_videos": 6, "num_classes": 3, "top1": 0.25, "top5": 0.5, "num_clips": 1, "num_crops": 1, "crop": 48}
     (folder / "metrics.json").write_text(json.dumps({"checkpoint": "gone", "data": "videos", "split": "val", **found}))
     row = make_comparison(["x3d_m"], results=[folder]).rows[-1].published
+    assert make_comparison(["x3d_m"], results=[tmp_path]).rows[-1].published == row
     assert (row.model, row.frames, row.crop, row.views, row.num_classes) == ("vov3d_m", 4, 48, 1, 3)
 
 
@@ -394,6 +490,12 @@ def test_other_forms(capsys: pytest.CaptureFixture[str], form: str) -> None:
         (["--device", "abacus", "--models", "x3d_xs"], "device 'abacus' cannot be used here"),
         (["--device", "meta", "--models", "x3d_xs"], "device 'meta' computes nothing"),
         (["--results", "nowhere.json"], "'nowhere.json' does not exist"),
+        (
+            ["--results", "docs"],
+            "'docs' holds no metrics.json, nor does its folder 'evaluation'; `vov3d evaluate` writes",
+        ),
+        (["--measured", "docs"], "'docs' holds no compare.json; `vov3d compare --out` writes it"),
+        (["--out", "/proc/new"], "cannot make the folder '/proc/new': '/proc' takes none (No such file or directory)"),
         (["--measured", "pyproject.toml"], "is not a compare.json"),
     ],
 )

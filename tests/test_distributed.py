@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.tiny import FrozenNorms, break_video, read_rows, small_network, tiny_recipe
+from tests.tiny import FrozenNorms, break_video, read_rows, small_network, tiny_recipe, write_filled
 from vov3d.checkpoint import read_checkpoint
 from vov3d.data.sampler import SeekableSampler
 from vov3d.data.sources import read_index
@@ -23,6 +23,7 @@ from vov3d.errors import ArgumentError, RunFolderError
 from vov3d.evaluate import evaluate
 from vov3d.models import MODELS
 from vov3d.recipe import load_recipe
+from vov3d.tempo import tempo
 from vov3d.train import Safety, train
 
 FROZEN = {"clip.crop": "48", "clip.short_side": "48,48", "train.epochs": "1", "train.accumulate": "2"}
@@ -36,23 +37,25 @@ NORMS = {"frozen": "null", "of two processes": "4", "of one process": "2"}
 """Six steps of four clips; what batch norm goes over, and its ``train.norm_clips``."""
 HALVES = {"whole batches": EXACT, "few clips": {**EXACT, "train.batch_size": "16"}}
 """Settings without ``train.norm_clips``: as two processes begin, it is 2, and 8 of which there are 6."""
+PACES = {"strides": (1, 3), "speeds": (2.0,), "orders": ("reversed", "shuffled"), "crops": 1}
 
 TWO = """
 import os, signal, sys
 from pathlib import Path
 import torch
-from tests.test_distributed import EXACT, FROZEN, HALVES, NORMS, PRECISE, TRAILED
+from tests.test_distributed import EXACT, FROZEN, HALVES, NORMS, PACES, PRECISE, TRAILED
 from tests.test_train import interrupting
 from tests.tiny import FrozenNorms, small_network, tiny_recipe
 from vov3d.errors import TrainingError
 from vov3d.evaluate import evaluate
 from vov3d.models import MODELS
 from vov3d.progress import TrainingProgress
+from vov3d.tempo import tempo
 from vov3d.train import Safety, train
 
 torch.set_num_threads(1)
 signal.signal(signal.SIGINT, signal.default_int_handler)  # as it is for a person
-spoilt, videos, one_video, checkpoint, out = map(Path, sys.argv[1:])
+spoilt, videos, one_video, checkpoint, dense, out = map(Path, sys.argv[1:])
 out = out / f"rank {os.environ['RANK']}"
 here = {"device": "cpu", "workers": 0}
 MODELS["vov3d_m"] = FrozenNorms
@@ -72,6 +75,8 @@ except TrainingError as error:
 for name, data in (("some", spoilt), ("one", one_video)):
     found = evaluate(checkpoint, data, out=out / name, allow_missing=True, **here)
     (out.parent / f"{name} {os.environ['RANK']}.txt").write_text(repr(found.metrics.confusion))
+found = tempo([checkpoint, dense], spoilt, out=out / "tempo", allow_missing=True, **PACES, **here)
+(out.parent / f"tempo {os.environ['RANK']}.txt").write_text(repr(found.networks))
 
 # the same again, interrupted and resumed; rank 1 finds the state that rank 0 wrote
 shared = out.parent / "resumed"
@@ -116,8 +121,15 @@ def one_video(videos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
+def dense(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint of dense clips, which have strides."""
+    recipe = tiny_recipe({"clip.sampling": "dense", "clip.frame_stride": "2"})
+    return write_filled(tmp_path_factory.mktemp("of strides") / "dense.safetensors", recipe)
+
+
+@pytest.fixture(scope="module")
 def two(
-    spoilt: Path, videos: Path, one_video: Path, checkpoint: Path, tmp_path_factory: pytest.TempPathFactory
+    spoilt: Path, videos: Path, one_video: Path, checkpoint: Path, dense: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     """The folder in which two processes wrote what they had to write."""
     out = tmp_path_factory.mktemp("written by two")
@@ -125,7 +137,7 @@ def two(
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     world = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    command = [sys.executable, "-c", TWO, spoilt, videos, one_video, checkpoint, out]
+    command = [sys.executable, "-c", TWO, spoilt, videos, one_video, checkpoint, dense, out]
     processes = [
         subprocess.Popen(
             command,
@@ -148,7 +160,7 @@ def two(
 
 def test_the_first_process_alone_writes(two: Path) -> None:
     assert {entry.name for entry in two.iterdir() if entry.is_dir()} == {"rank 0", "resumed", *HALVES}
-    names = {"frozen", "exact", "trailed", "precise", "diverged", "some", "one"}
+    names = {"frozen", "exact", "trailed", "precise", "diverged", "some", "one", "tempo"}
     assert {entry.name for entry in (two / "rank 0").iterdir()} == names
     assert len(read_rows(two / "rank 0" / "precise" / "log.csv")) == 2
 
@@ -275,6 +287,20 @@ def test_a_test_by_two_counts_each_video_once(
     assert [row["predicted"] for row in rows[0]] == [row["predicted"] for row in rows[1]]
     said = {(two / f"{name} {rank}.txt").read_text() for rank in (0, 1)}
     assert said == {repr(tuple(map(tuple, theirs["confusion"])))}  # both processes know it all
+
+
+@pytest.mark.usefixtures("small")
+def test_two_find_what_one_finds_at_every_pace(
+    two: Path, spoilt: Path, checkpoint: Path, dense: Path, tmp_path: Path
+) -> None:
+    found = tempo([checkpoint, dense], spoilt, out=tmp_path, allow_missing=True, device="cpu", workers=0, **PACES)
+    assert [len(network.strides) + len(network.speeds) for network in found.networks] == [3, 5]
+    assert {network.num_videos for network in found.networks} == {4}
+    ours, theirs = (json.loads((out / "tempo.json").read_text()) for out in (two / "rank 0" / "tempo", tmp_path))
+    assert {key for key in theirs if ours[key] != theirs[key]} == {"seconds", "out"}
+    for name in ("tempo.csv", "strides.svg", "speeds.svg"):
+        assert (two / "rank 0" / "tempo" / name).read_text() == (tmp_path / name).read_text()
+    assert {(two / f"tempo {rank}.txt").read_text() for rank in (0, 1)} == {repr(found.networks)}
 
 
 # ---- one process -----------------------------------------------------------------------------------------------------

@@ -310,7 +310,7 @@ def test_the_files_agree_with_each_other(checkpoint: Path, own_videos: Path, tmp
     assert set(metrics) == {
         *("checkpoint", "data", "split", "num_videos", "num_classes", "top1", "top5", "macro_top1", "loss"),
         *("num_clips", "num_crops", "crop", "frame_order", "labels", "per_class", "confusion", "missing"),
-        *("chance", "seconds", "multi_label", "mean_average_precision", "bound"),
+        *("chance", "seconds", "multi_label", "mean_average_precision", "bound", "engine"),
     }
     assert (metrics["multi_label"], metrics["mean_average_precision"]) == (False, None)
     assert (found.metrics.headline, found.metrics.headline_name) == (metrics["top1"], "top-1")

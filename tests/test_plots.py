@@ -198,6 +198,44 @@ def test_points_stand_on_a_logarithmic_axis() -> None:
     assert root.findtext(f"{SVG}desc") == "a 50.0% at 1 GMACs; b 60.0% at 10 GMACs; c 70.0% at 100 GMACs"
 
 
+def test_a_thin_line_leads_to_another_cost() -> None:
+    points = [Point("a", 10, 0.5, printed_x=100), Point("b", 1, 0.6)]
+    root = read(scatter_chart("Cost", "top-1", [Panel("GMACs", points)], [Point("printed", 1, 0, printed_x=1)]))
+    inside(root)
+    (x_a, y_a), (x_b, _) = marks(root)
+    lines = [path.get("d", "") for path in root.iter(f"{SVG}path") if path.get("stroke-dasharray")]
+    start, y, end = (float(one) for one in re.fullmatch(r"M(\S+) (\S+)H(\S+)", lines[1]).groups())  # type: ignore[union-attr]
+    assert (start, y) == (x_a, y_a)
+    assert end - start == pytest.approx(x_a - x_b, abs=0.11)
+    assert root.findtext(f"{SVG}desc") == "a 50.0% at 10 GMACs, printed 100; b 60.0% at 1 GMACs"
+    assert "printed" in texts(root)
+
+
+@pytest.mark.parametrize("x", [0.0123, 0.52, 1, 3.3, 7.9, 122, 9_999])
+@pytest.mark.parametrize("y", [0.0, 0.5, 1.0])
+def test_one_point_has_axes_that_can_be_read(x: float, y: float) -> None:
+    root = read(scatter_chart("Cost", "top-1", [Panel("GMACs", [Point("a", x, y)])]))
+    inside(root)
+    below = [float((text.text or "").replace(",", "")) for text in root.iter(f"{SVG}text") if text.get("y") == "394"]
+    assert len(below) >= 2
+    shares = [float((name or "").rstrip("%")) for name in texts(root) if (name or "").endswith("%")]
+    assert 0 <= min(shares) <= 100 * y <= max(shares) <= 100
+    assert len(set(shares)) == len(shares) >= 3
+
+
+def test_long_names_are_cut_and_whole_in_their_hint() -> None:
+    name = "a network with quite a long name that goes on and on and on, 16f"
+    root = read(scatter_chart("Cost", name, [Panel("GMACs", [Point(name, 1, 0.5), Point("b" * 99, 9, 0.4)])]))
+    inside(root)
+    assert max(map(len, texts(root))) <= 37
+    assert [element.findtext(f"{SVG}title") for element in root.iter(f"{SVG}text")].count(name) == 2
+
+
+def test_names_of_many_equal_points_stand_apart() -> None:
+    root = read(scatter_chart("Cost", "top-1", [Panel("GMACs", [Point(f"network {n}", 1, 0.5) for n in range(9)])]))
+    apart(root, 9)
+
+
 def test_what_is_far_below_all_others_does_not_take_their_room() -> None:
     points = [Point(f"p{number}", number + 1, 0.45 + number / 100) for number in range(8)]
     root = read(scatter_chart("Cost", "top-1", [Panel("GMACs", [*points, Point("far", 4, 0.18)])]))
@@ -211,13 +249,20 @@ def test_what_is_far_below_all_others_does_not_take_their_room() -> None:
 def test_names_of_points_do_not_cover_each_other() -> None:
     points = [Point(f"network number {n}", 10 + n % 3, 0.5 + n / 300) for n in range(9)]
     root = read(scatter_chart("Cost", "top-1", [Panel("GMACs", points)]))
+    apart(root, 9)
+
+
+def apart(root: ElementTree.Element, count: int) -> None:
+    """So many names of networks stand beside each other, none over another."""
+    widths = {"start": 0, "end": 6}
     boxes = [
-        (x, y, x + 6 * len(element.text or ""), y + 9)
+        (x - widths[element.get("text-anchor", "")] * len(element.text or ""), y)
         for element in root.iter(f"{SVG}text")
         if (element.text or "").startswith("network")
         for x, y in [(float(element.get("x", "0")), float(element.get("y", "0")))]
     ]
-    assert len(boxes) == 9
+    boxes = [(x, y, x + 6 * len("network 0"), y + 9) for x, y in boxes]
+    assert len(boxes) == count
     for i, one in enumerate(boxes):
         for other in boxes[:i]:
             assert min(one[2], other[2]) <= max(one[0], other[0]) or min(one[3], other[3]) <= max(one[1], other[1])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -13,8 +14,21 @@ from torch import Tensor, nn
 from vov3d.cli import main
 from vov3d.errors import ArgumentError
 from vov3d.layers import OPERATORS, D2Plus1D, SqueezeExcitation
-from vov3d.models import I3D, TOSA, TSM, X3D, ClipClassifier, VoV3D
-from vov3d.receptive_field import ReceptiveField, receptive_field
+from vov3d.models import (
+    CSN,
+    I3D,
+    TEA,
+    TOSA,
+    TSM,
+    X3D,
+    ClipClassifier,
+    MoViNetStream,
+    NonLocalI3D,
+    SlowFast,
+    VoV3D,
+)
+from vov3d.models.movinet import Stage
+from vov3d.receptive_field import ReceptiveField, marks, receptive_field
 from vov3d.receptive_field.fields import chart, find_fields
 from vov3d.receptive_field.gradients import effective_frames, measure_energy, settle
 from vov3d.receptive_field.marks import find_spans
@@ -95,6 +109,32 @@ def test_fields_of_other_networks() -> None:
     last = i3d["stages.2.2"].made
     assert last is not None
     assert (last.extent, last.stride) == (99, 8)  # as its authors count, arXiv 1705.07750, Figure 3
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda: VoV3D(8, (1, 2, 1, 1), num_units=2),
+        lambda: X3D(0.4),
+        lambda: TSM((1, 1, 1, 1)),
+        lambda: TEA((1, 1, 1, 1)),
+        lambda: SlowFast((1, 1, 1, 1), alpha=4),
+        lambda: CSN((1, 1, 1, 1), preserves_interactions=True),
+        lambda: NonLocalI3D((1, 2, 1, 1)),
+        lambda: MoViNetStream(8, (Stage(16, ((24, (5, 3)), (16, (1, 5)))),), 32),
+    ],
+)
+def test_marks_alone_go_where_the_whole_arithmetic_takes_them(
+    build: Callable[[], ClipClassifier], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    model = build()
+    monkeypatch.setattr(marks, "CLIP_FRAMES", (64,))
+    alone = find_spans(model)
+    for name in ("_CONVOLUTIONS", "_ELEMENTWISE", "_SUMS"):
+        monkeypatch.setattr(marks, name, ())
+    assert find_spans(model) == alone
+    assert len({seen.made.extent for seen in alone.values() if seen.made is not None}) > 1
 
 
 class OverTime(nn.Module):

@@ -92,11 +92,17 @@ def test_a_damaged_state_is_passed_over_and_told(tmp_path: Path, caplog: pytest.
     assert newest not in folder.files()  # it lay ahead of where the run stands
 
 
-def test_with_nothing_whole_there_is_nothing_to_resume(tmp_path: Path) -> None:
+def test_with_nothing_whole_there_is_nothing_to_resume(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     folder = ResumeFolder(tmp_path)
-    folder.save(state()).write_bytes(b"")
-    with pytest.raises(
-        RunFolderError, match=r"nothing to resume in .*: none of 1 states is whole; the newest: "
-    ) as told:
+    for epoch in (1, 2, 3):
+        folder.save(state(epoch, 0)).write_bytes(b"")
+    with (
+        caplog.at_level(logging.WARNING, logger="vov3d"),
+        pytest.raises(
+            RunFolderError, match=r"nothing to resume in .*: none of 3 states is whole; the newest: "
+        ) as told,
+    ):
         folder.load()
-    assert "\n" not in str(told.value)
+    said = [*caplog.messages, str(told.value)]
+    assert sum(line.count(folder.files()[0].name) for line in said) == 1
+    assert "\n" not in said[-1]

@@ -16,13 +16,17 @@ from vov3d.data.targets import check_loss
 from vov3d.distributed import process_group
 from vov3d.errors import DataError
 from vov3d.evaluation import Evaluation, summarise, write_evaluation
+from vov3d.fast import device_for, fast_network, spread_over
 from vov3d.inference import default_workers, threads_beside
 from vov3d.locks import sole_writer
+from vov3d.optimize import Optimized
 from vov3d.scoring import score_videos
 from vov3d.trained import load_trained
 
 if TYPE_CHECKING:
     from vov3d.data.dataset import FrameOrder
+    from vov3d.inference import Network
+    from vov3d.optimize import Precision
 
 
 def evaluate(
@@ -40,6 +44,7 @@ def evaluate(
     batch_size: int | None = None,
     cache: str | Path | None = None,
     allow_missing: bool = False,
+    fast: Precision | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Evaluation:
     """Test a checkpoint: softmax at every position, mean over positions and views (Section 4.1).
@@ -62,6 +67,8 @@ def evaluate(
         batch_size: videos at a time, all views of which are computed at once; by default at most 8 views are.
         cache: folder for small copies of the videos that decode faster.
         allow_missing: leave out, and report, videos that cannot be decoded.
+        fast: ``"fp32"``, ``"bf16"`` or ``"int8"``: by the quickest engine of the CPU (`vov3d.optimize`), checked, and
+            calibrated for int8, on some of the videos.
         on_progress: called with (videos done, all videos).
 
     Raises:
@@ -70,6 +77,7 @@ def evaluate(
             where the network knows one.
         CheckpointError: if the checkpoint cannot be read.
         InUseError: if another process writes to ``out``.
+        OptimizeError: if no engine computes the network in the precision ``fast``.
     """
     from vov3d.data.sources import read_index
 
@@ -92,11 +100,14 @@ def evaluate(
     clock = Clock(workers)
     folder = Path(out) if out is not None else None
     num_views = views.num_clips * views.num_crops
-    with process_group(device) as group, threads_beside(workers, num_views), ExitStack() as held:
+    with process_group(device_for(fast, device)) as group, threads_beside(workers, num_views), ExitStack() as held:
         if folder is not None:
             group.from_main(partial(held.enter_context, sole_writer(folder)))
+        model: Network = trained.model.to(group.device)
+        if fast is not None:
+            model = fast_network(trained.model, fast, (views[one] for one in spread_over(len(views)))) or model
         scores, missing = score_videos(
-            trained.model.to(group.device),
+            model,
             views,
             group,
             window=head_window(trained.recipe),
@@ -120,6 +131,7 @@ def evaluate(
             seconds=time.perf_counter() - started,
             loss=loss,
             bound=clock.bound(),
+            engine=str(model) if isinstance(model, Optimized) else None,
         )
         evaluation = Evaluation(metrics, tuple(scores), folder)
         if folder is not None and group.is_main:

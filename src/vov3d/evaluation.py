@@ -57,6 +57,7 @@ class Metrics:
         multi_label: whether a video may have several labels, or none.
         mean_average_precision: mean over classes of their average precision; ``None`` with one label a video.
         bound: where the time went, in the first process.
+        engine: what computed in the network's place (`vov3d.optimize`), and how far off it is.
     """
 
     checkpoint: str
@@ -81,6 +82,7 @@ class Metrics:
     multi_label: bool = False
     mean_average_precision: float | None = None
     bound: Bound | None = None
+    engine: str | None = None
 
     @property
     def headline(self) -> float:
@@ -120,6 +122,7 @@ def summarise(
     seconds: float,
     loss: Activation,
     bound: Bound | None = None,
+    engine: str | None = None,
 ) -> Metrics:
     """Return the metrics of scored videos.
 
@@ -134,6 +137,7 @@ def summarise(
         seconds: likewise.
         loss: ``train.loss`` of the recipe.
         bound: see `Metrics`.
+        engine: likewise.
     """
     probs = torch.stack([one.probs for one in scores])
     targets = torch.stack([multi_hot(one.item.classes, len(labels)) for one in scores])
@@ -164,6 +168,7 @@ def summarise(
         multi_label=result.multi_label,
         mean_average_precision=result.mean_average_precision,
         bound=bound,
+        engine=engine,
     )
 
 

@@ -6,13 +6,17 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import torch
 from torch import Tensor
 
 from vov3d.data.views import Views
 from vov3d.models import ClipClassifier
+from vov3d.optimize import Optimized
+
+Network: TypeAlias = "ClipClassifier | Optimized"
+"""What gives logits of clips."""
 
 Activation = Literal["softmax", "sigmoid"]
 """From logits to probabilities: shares of one whole, or one of its own for each class; ``train.loss`` of a recipe."""
@@ -27,7 +31,7 @@ MANY_VIEWS = 4
 
 @torch.no_grad()
 def video_probabilities(
-    model: ClipClassifier,
+    model: Network,
     videos: Sequence[Views],
     device: torch.device,
     window: tuple[int, int, int] | None,

@@ -6,7 +6,7 @@ import glob
 import logging
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -20,7 +20,9 @@ from vov3d.data.video import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from vov3d.data.views import Views
 from vov3d.distributed import resolve_device
 from vov3d.errors import ArgumentError, DataError, DecodeError
-from vov3d.inference import default_workers, video_probabilities
+from vov3d.fast import device_for, fast_network
+from vov3d.inference import Network, default_workers, video_probabilities
+from vov3d.optimize import Optimized, Precision
 from vov3d.prefetch import made_ahead
 from vov3d.trained import Trained, load_trained
 
@@ -56,15 +58,45 @@ class VideoClassifier:
     Attributes:
         trained: network, labels and recipe.
         device: where the network computes.
+        optimized: what computes in the network's place.
     """
 
     trained: Trained = field(repr=False)
     device: torch.device
+    optimized: Optimized | None = field(default=None, repr=False)
 
     @property
     def labels(self) -> tuple[str, ...]:
         """Class names, in the order of the logits."""
         return self.trained.labels
+
+    @property
+    def network(self) -> Network:
+        """What gives the logits."""
+        return self.trained.model if self.optimized is None else self.optimized
+
+    def faster(
+        self,
+        precision: Precision,
+        sources: Sequence[str | Path],
+        *,
+        clips: int | None = None,
+        crops: int | None = None,
+    ) -> VideoClassifier:
+        """Return the same, computed by the quickest engine of the CPU (`vov3d.optimize`).
+
+        Args:
+            precision: ``"fp32"``, ``"bf16"`` or ``"int8"``.
+            sources: videos such as it will see; some of their clips are what it is checked, and calibrated, on.
+            clips: see `predict`.
+            crops: likewise.
+
+        Raises:
+            OptimizeError: no engine computes the network in this precision.
+        """
+        paths = [Path(source) for source in sources]
+        decoded = (self._decoded(paths, clips, crops, number)[0] for number in range(len(paths)))
+        return replace(self, optimized=fast_network(self.trained.model, precision, decoded))
 
     def predict(
         self, source: str | Path, *, top_k: int = 5, clips: int | None = None, crops: int | None = None
@@ -130,7 +162,7 @@ class VideoClassifier:
         if isinstance(views, Broken):
             return Prediction(source, (), error=views.reason)
         window, activation = head_window(self.trained.recipe), self.trained.recipe.train.loss
-        (probs,) = video_probabilities(self.trained.model, [views], self.device, window, activation)
+        (probs,) = video_probabilities(self.network, [views], self.device, window, activation)
         best = probs.topk(min(top_k, len(probs)))
         top = tuple(
             (self.labels[number], value)
@@ -166,6 +198,7 @@ def predict(
     clips: int | None = None,
     crops: int | None = None,
     device: str = "auto",
+    fast: Precision | None = None,
 ) -> list[Prediction]:
     """Classify videos; one that cannot be decoded is reported in its place, and the rest go on.
 
@@ -176,12 +209,15 @@ def predict(
         clips: clips of a video; by default as the recipe says.
         crops: crops of a clip, 1 or 3; likewise.
         device: ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
+        fast: ``"fp32"``, ``"bf16"`` or ``"int8"``: by the quickest engine of the CPU (`vov3d.optimize`), checked, and
+            calibrated for int8, on some of the videos.
 
     Raises:
         DataError: if a source does not exist or holds no video.
         CheckpointError: if the checkpoint cannot be read.
+        OptimizeError: if no engine computes the network in the precision ``fast``.
     """
-    return list(predict_each(checkpoint, sources, top_k=top_k, clips=clips, crops=crops, device=device))
+    return list(predict_each(checkpoint, sources, top_k=top_k, clips=clips, crops=crops, device=device, fast=fast))
 
 
 def predict_each(
@@ -192,11 +228,14 @@ def predict_each(
     clips: int | None = None,
     crops: int | None = None,
     device: str = "auto",
+    fast: Precision | None = None,
 ) -> Iterator[Prediction]:
     """Yield the predictions of `predict` one by one, as they are made."""
     given = [sources] if isinstance(sources, str | Path) else list(sources)
     videos = find_videos(given)
-    classifier = load(checkpoint, device=device)
+    classifier = load(checkpoint, device=device_for(fast, device))
+    if fast is not None:
+        classifier = classifier.faster(fast, videos, clips=clips, crops=crops)
     clock = Clock(min(default_workers(), len(videos)))
     yield from classifier.predict_each(videos, top_k=top_k, clips=clips, crops=crops, clock=clock)
     log.info("%s", clock.bound())

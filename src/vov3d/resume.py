@@ -139,19 +139,21 @@ class ResumeFolder:
             raise RunFolderError(f"{error}; all processes must see the same run folder") from error
 
     def newest(self) -> str:
-        """Return the name of the newest state that is whole; others are passed over, and the log says so.
+        """Return the name of the newest state that is whole; newer ones are passed over, and the log says so.
 
         Raises:
             RunFolderError: if there is none.
         """
-        reasons = []
+        reasons: list[str] = []
         for file in self.files():
             try:
                 read_checkpoint(file, RESUME_FORMAT)
-                return file.name
             except (CheckpointError, OSError) as error:
-                log.warning("passed over: %s", error)
                 reasons.append(str(error))
+                continue
+            for reason in reasons:
+                log.warning("passed over: %s", reason)
+            return file.name
         told = f"; the newest: {reasons[0]}" if reasons else ""
         raise RunFolderError(f"nothing to resume in {str(self.path)!r}: none of {len(reasons)} states is whole{told}")
 

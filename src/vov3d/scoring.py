@@ -15,13 +15,12 @@ from vov3d.data.dataset import Broken, ViewDataset
 from vov3d.data.sampler import eval_shard
 from vov3d.data.views import Views
 from vov3d.errors import DecodeError
-from vov3d.inference import VIEWS_AT_ONCE, Activation, default_workers, video_probabilities
+from vov3d.inference import VIEWS_AT_ONCE, Activation, Network, default_workers, video_probabilities
 from vov3d.interrupts import ignore_interrupts, stop_for
 
 if TYPE_CHECKING:
     from vov3d.data.sources import VideoItem
     from vov3d.distributed import ProcessGroup
-    from vov3d.models import ClipClassifier
 
 
 @dataclass(frozen=True)
@@ -57,7 +56,7 @@ class _Timed(Dataset[tuple[Views | Broken, float]]):
 
 
 def score_videos(
-    model: ClipClassifier,
+    model: Network,
     views: ViewDataset,
     group: ProcessGroup,
     *,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
@@ -51,12 +52,12 @@ class TrainStep:
 
     def __init__(self, recipe: Recipe, model: ClipClassifier, group: ProcessGroup, steps_per_epoch: int) -> None:
         self.recipe, self.group, self.steps_per_epoch = recipe, group, steps_per_epoch
-        self.arithmetic = _arithmetic(recipe, model, group.device)
         self.average = moving_average(model, recipe.train.ema_decay) if recipe.train.ema_decay else None
         self.model = self.tested = build_norms(recipe, model, group)
         if self.average is not None:
             assert isinstance(self.average.module, ClipClassifier)
             self.average.module = self.tested = build_norms(recipe, self.average.module, group)
+        self.arithmetic = _arithmetic(recipe, (self.model, self.tested), group.device)
         self.schedule = build_schedule(recipe, steps_per_epoch)
         self.optimizer = build_optimizer(recipe, self.model)
         self.scaler = torch.amp.GradScaler(group.device.type, enabled=recipe.train.precision == "fp16")
@@ -216,16 +217,18 @@ class TrainStep:
         return self.replica.no_sync()
 
 
-def _arithmetic(recipe: Recipe, model: ClipClassifier, device: torch.device) -> str:
+def _arithmetic(recipe: Recipe, models: Iterable[ClipClassifier], device: torch.device) -> str:
     """Let the fused kernels compute what they know, where they run and are right; return what computes, in words."""
+    models = tuple(models)
     if device.type != "cuda" or recipe.train.compile:
         return ""
     from vov3d.fused.trial import refusal
 
-    reason = refusal(model, device, DTYPES.get(recipe.train.precision, model.dtype))
+    reason = refusal(models[0], device, DTYPES.get(recipe.train.precision, models[0].dtype))
     if reason is not None:
         return f"plain torch computes the network: {reason}"
-    fuse(model)
+    for model in models:
+        fuse(model)
     return FUSED
 
 

@@ -14,33 +14,34 @@ from torch.utils.flop_counter import FlopCounterMode
 from vov3d.build import build_model
 from vov3d.errors import RecipeError
 from vov3d.layers import OPERATORS, D2Plus1D, SqueezeExcitation
-from vov3d.models import ClipClassifier, VoV3D, create_model, network_name
+from vov3d.models import MODELS, ClipClassifier, VoV3D, create_model, network_name
+from vov3d.models.ablations import ABOUT
 from vov3d.models.counting import count_gmacs, count_parameters
 from vov3d.recipe import load_recipe, override, recipe_keys
 from vov3d.trained import describe
 
-# row of Table 4 (or none): name, operator, its key among the independent counts
-ROWS: dict[str, tuple[str, str | None, str]] = {
-    "a": ("vov3d_m_bottleneck", None, "T4a T-OSA bottleneck (SE as in e)"),
-    "b": ("vov3d_m_r2plus1d", None, "T4b T-OSA R(2+1)D mid=C (SE)"),
-    "c": ("vov3d_m_dw_bottleneck", None, "T4c T-OSA dw 3x3x3"),
-    "d": ("vov3d_m_d1plus2d", None, "T4d T-OSA D(1+2)D"),
-    "e": ("vov3d_m", None, "T4e T-OSA D(2+1)D"),
-    "f": ("x3d_m", None, "X3D-M 174"),
-    "g": ("x3d_m_d2plus1d", None, "X3D-M w/ D(2+1)D"),
-    "g, other order": ("x3d_m", "d1plus2d", "X3D-M w/ D(1+2)D"),
-    "L, T-OSA": ("vov3d_l_dw_bottleneck", None, "T-OSA L dw 3x3x3"),
-    "L, D(2+1)D": ("x3d_l_d2plus1d", None, "X3D-L w/ D(2+1)D"),
-    "2020": ("vov3d_m_2020", None, "Dec-2020 VoV3D-M (n=4, inner 48, depth 1/1/2/2) 174"),
-    "2020 a": ("vov3d_m_2020", "bottleneck", "T4a with Dec-2020 M config"),
-    "2020 b": ("vov3d_m_2020", "r2plus1d", "T4b with Dec-2020 M config"),
+# row of Table 4 (or none): name, its key among the independent counts
+ROWS: dict[str, tuple[str, str]] = {
+    "a": ("vov3d_m_bottleneck", "T4a T-OSA bottleneck (SE as in e)"),
+    "b": ("vov3d_m_r2plus1d", "T4b T-OSA R(2+1)D mid=C (SE)"),
+    "c": ("vov3d_m_dw_bottleneck", "T4c T-OSA dw 3x3x3"),
+    "d": ("vov3d_m_d1plus2d", "T4d T-OSA D(1+2)D"),
+    "e": ("vov3d_m", "T4e T-OSA D(2+1)D"),
+    "f": ("x3d_m", "X3D-M 174"),
+    "g": ("x3d_m_d2plus1d", "X3D-M w/ D(2+1)D"),
+    "g, other order": ("x3d_m_d1plus2d", "X3D-M w/ D(1+2)D"),
+    "L, T-OSA": ("vov3d_l_dw_bottleneck", "T-OSA L dw 3x3x3"),
+    "L, D(2+1)D": ("x3d_l_d2plus1d", "X3D-L w/ D(2+1)D"),
+    "2020": ("vov3d_m_2020", "Dec-2020 VoV3D-M (n=4, inner 48, depth 1/1/2/2) 174"),
+    "2020 a": ("vov3d_m_2020_bottleneck", "T4a with Dec-2020 M config"),
+    "2020 b": ("vov3d_m_2020_r2plus1d", "T4b with Dec-2020 M config"),
 }
+NETWORKS = ("vov3d_m", "vov3d_l", "vov3d_s", "vov3d_m_2020", "x3d_m", "x3d_l", "x3d_s", "x3d_xs")
 
 
 def built(row: str) -> ClipClassifier:
-    name, operator, _ = ROWS[row]
     with torch.device("meta"):
-        return create_model(name, num_classes=174, operator=OPERATORS[operator] if operator else None)
+        return create_model(ROWS[row][0], num_classes=174)
 
 
 @functools.cache
@@ -60,7 +61,7 @@ def printed(golden: Path, row: str) -> tuple[float, float]:
 @pytest.mark.parametrize("row", ROWS)
 def test_counts_are_those_of_an_independent_counter(row: str, golden: Path) -> None:
     counted = json.loads((golden / "paper_tables.json").read_text())["recomputed"]["rows"]
-    (expected,) = (one for one in counted if one["name"] == ROWS[row][2])
+    (expected,) = (one for one in counted if one["name"] == ROWS[row][1])
     parameters, gmacs = counts(row)
     assert parameters == expected["params"]
     assert gmacs == pytest.approx(expected["gmac_16x256"], abs=6e-5)
@@ -91,24 +92,41 @@ def test_rows_a_and_b_print_the_multiply_adds_of_the_older_network(row: str, old
     assert older_parameters / 1e6 > millions + 0.5
 
 
-def test_a_name_and_an_operator_are_one_network() -> None:
-    pairs = [(name, operator) for name in ("vov3d_s", "vov3d_m") for operator in OPERATORS]
-    pairs += [("vov3d_l", "dw_bottleneck"), ("x3d_m", "d2plus1d"), ("x3d_l", "d2plus1d"), ("x3d_m", "dw_bottleneck")]
-    for name, operator in pairs:
-        own = "d2plus1d" if name.startswith("vov3d") else "dw_bottleneck"
+@pytest.mark.parametrize("name", ABOUT)
+def test_the_line_of_a_variant_tells_its_counts(name: str) -> None:
+    with torch.device("meta"):
+        model = create_model(name, num_classes=174)
+    parameters, gmacs, _ = ABOUT[name]
+    assert count_parameters(model) == parameters
+    assert count_gmacs(model, 16, 256) == pytest.approx(gmacs, abs=5.1e-4)
+    assert f"{parameters:,} parameters at 174 classes; {gmacs} GMACs at 16x256x256" in (MODELS[name].__doc__ or "")
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_every_size_takes_every_operator(name: str) -> None:
+    """The same weights but for those of the operators; on the command line and in a recipe it is one name."""
+    own = "d2plus1d" if name.startswith("vov3d") else "dw_bottleneck"
+    sizes = {}
+    for operator in OPERATORS:
         full = network_name(name, operator)
         assert full == (name if operator == own else f"{name}_{operator}")
         with torch.device("meta"):
-            assert str(create_model(full)) == str(create_model(name, operator=OPERATORS[operator]))
-    assert network_name("tsm_r50") == "tsm_r50"
+            variant, model = create_model(full), create_model(name, operator=OPERATORS[operator])
+            assert str(variant) == str(model)
+            middles = [module for module in variant.modules() if type(module) is OPERATORS[operator]]
+        sizes[operator] = count_parameters(variant) - sum(map(count_parameters, middles))
+        assert (MODELS[full].__doc__ or "").startswith((MODELS[name].__doc__ or "").partition(":")[0])
+    assert len(set(sizes.values())) == 1
+    assert network_name(name) == name
 
 
 @pytest.mark.parametrize(
     ("name", "operator", "message"),
     [
-        ("vov3d_l", "r2plus1d", "no vov3d_l with the operator 'r2plus1d'; with: dw_bottleneck, d2plus1d"),
-        ("tsm_r50", "r2plus1d", "no tsm_r50 with the operator 'r2plus1d'; with: none"),
+        ("tsm_r50", "r2plus1d", "tsm_r50 has no operator to choose; of the networks, vov3d_m, .*, x3d_l, "),
+        ("vov3d_m_r2plus1d", "r2plus1d", "vov3d_m_r2plus1d has no operator to choose; of the networks, vov3d_m, "),
         ("vov3d_x", "r2plus1d", "unknown model 'vov3d_x'; did you mean"),
+        ("vov3d_l", "r2p1d", "unknown operator 'r2p1d'; did you mean 'r2plus1d'"),
     ],
 )
 def test_what_there_is_not_is_told(name: str, operator: str, message: str) -> None:
@@ -129,6 +147,8 @@ def test_a_recipe_chooses_among_the_operators_of_table_1(golden: Path) -> None:
     model = build_model(recipe, 3)
     with torch.device("meta"):
         assert str(model) == str(create_model("vov3d_s_d1plus2d", num_classes=3, dropout=0.3))
+        large = override(recipe, {"model.name": "vov3d_l", "model.operator": "bottleneck"})
+        assert count_parameters(build_model(large, 174)) == 93_095_214
     assert describe(recipe, ("a", "b", "c"))["model"] == "vov3d_s_d1plus2d"
     assert override(recipe, {"model.operator": "null"}).model.operator is None
     with pytest.raises(

@@ -104,7 +104,7 @@ def test_it_starts_from_weights_of_images() -> None:
     state = frame_by_frame.state_dict()
     names = IMAGE_RESNET.names(frame_by_frame)
     images = {name: state[ours].squeeze(2) if state[ours].dim() == 5 else state[ours] for ours, name in names.items()}
-    load_backbone(model, Checkpoint(images, published=True), "r50.pth")
+    load_backbone(model, "i3d_nl_r50", Checkpoint(images, published=True), "r50.pth")
     frame = torch.randn(1, 3, 1, 40, 32)
     with torch.no_grad():
         expected = frame_by_frame.forward_features(frame)

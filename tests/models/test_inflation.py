@@ -49,7 +49,7 @@ def images(num_classes: int = 1000) -> dict[str, Tensor]:
 
 
 def started(model: ClipClassifier, tensors: dict[str, Tensor]) -> ClipClassifier:
-    load_backbone(model, Checkpoint(tensors, published=True), "r50.pth")
+    load_backbone(model, "tsm_r50", Checkpoint(tensors, published=True), "r50.pth")
     return model.eval()
 
 
@@ -92,7 +92,10 @@ def test_a_wrong_file_is_named_and_nothing_loaded(key: str) -> None:
     rest = {name: tensor for name, tensor in tensors.items() if name != key}
     model = TSM(TINY, num_classes=3)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    begin = r"^checkpoint 'r50.pth' does not fit TSM, which starts from a ResNet of timm or torchvision: it "
+    begin = (
+        r"^checkpoint 'r50.pth' \(backbone_pretrained, --model.backbone_init\) does not fit tsm_r50, "
+        "which starts from a ResNet of timm or torchvision: it "
+    )
     with pytest.raises(CheckpointError, match=rf"{begin}lacks 1 of 102 entries, first {key}$"):
         started(model, rest)
     with pytest.raises(CheckpointError, match=rf"{begin}has besides 1 of 102 entries, first layer9.weight$"):
@@ -104,15 +107,28 @@ def test_a_wrong_file_is_named_and_nothing_loaded(key: str) -> None:
     assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
 
 
+def test_a_wrong_kernel_is_told_in_the_dimensions_of_the_file() -> None:
+    tensors = images() | {"conv1.weight": torch.zeros(64, 3, 5, 5)}
+    with pytest.raises(CheckpointError, match=r"conv1.weight is \[64, 3, 5, 5\], not \[64, 3, 7, 7\]$"):
+        started(Inflated(), tensors)
+    clips = images() | {"conv1.weight": torch.zeros(64, 3, 5, 7, 7)}
+    with pytest.raises(CheckpointError, match=r"conv1.weight is \[64, 3, 5, 7, 7\], not \[64, 3, 7, 7\]$"):
+        started(Inflated(), clips)
+
+
 def test_by_name_from_a_file(tmp_path: Path) -> None:
     for name in ("r50.safetensors", "r50.pth"):
         file, tensors = tmp_path / name, images()
         save_file(tensors, file) if file.suffix == ".safetensors" else torch.save(tensors, file)
         with pytest.raises(
-            CheckpointError, match=r"r50\.\w+' does not fit TSM, .* it lacks 180 of 318 entries, first la"
+            CheckpointError, match=r"r50\.\w+' .* does not fit tsm_r50, .* it lacks 180 of 318 entries, first la"
         ):
             vov3d.create_model("tsm_r50", num_classes=3, backbone_pretrained=file)
     with pytest.raises(ArgumentError, match="pretrained and backbone_pretrained both say where the weights start"):
         vov3d.create_model("tsm_r50", pretrained=file, backbone_pretrained=file)
-    with pytest.raises(ArgumentError, match="VoV3D has no 2D backbone; of the networks, TSN, TSM"):
+    refusal = (
+        r"^vov3d_s cannot start from a network of images \(backbone_pretrained, --model.backbone_init\); "
+        "tsn_r50, .*, i3d, i3d_nl_r50 can$"
+    )
+    with pytest.raises(ArgumentError, match=refusal):
         vov3d.create_model("vov3d_s", backbone_pretrained=file)

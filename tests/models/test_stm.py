@@ -86,7 +86,7 @@ def test_it_starts_from_a_resnet_of_images(caplog: pytest.LogCaptureFixture) -> 
     kernels = {RESNET.name(name): torch.randn_like(tensor.float()) for name, tensor in state.items()}
     images = {str(name): kernel.squeeze(2) if kernel.dim() == 5 else kernel for name, kernel in kernels.items() if name}
     with caplog.at_level(logging.INFO, logger="vov3d"):
-        load_backbone(model, Checkpoint(images, published=True), "r50.pth")
+        load_backbone(model, "stm_r50", Checkpoint(images, published=True), "r50.pth")
     middle = model.state_dict()["stages.3.0.branch.middle.cstm.conv.weight"]
     assert torch.equal(middle.squeeze(2), images["layer4.0.conv2.weight"])
     fresh = [name for name, tensor in model.state_dict().items() if torch.equal(tensor, state[name])]

@@ -106,7 +106,7 @@ def test_it_starts_from_a_res2net_and_not_from_a_resnet() -> None:
         for ours, tensor in model.state_dict().items()
         if (name := RES2NET.name(ours)) is not None
     }
-    load_backbone(model, Checkpoint({**given, "fc.weight": torch.zeros(5, 7)}, published=True), "r2n.pth")
+    load_backbone(model, "tea_r50", Checkpoint({**given, "fc.weight": torch.zeros(5, 7)}, published=True), "r2n.pth")
     loaded = model.state_dict()
     for unit in range(3):
         kernel = loaded[f"stages.2.0.branch.aggregate.spatial.{unit}.conv.weight"]
@@ -114,11 +114,11 @@ def test_it_starts_from_a_res2net_and_not_from_a_resnet() -> None:
     assert torch.equal(loaded["stages.2.0.branch.project.norm.running_var"], given["layer3.0.bn3.running_var"])
     plain = {name: tensor for name, tensor in given.items() if ".convs." not in name and ".bns." not in name}
     with pytest.raises(
-        CheckpointError, match=r"TEA, which starts from .*res2net50.* first layer1\.0\.convs\.0\.weight"
+        CheckpointError, match=r"tea_r50, which starts from .*res2net50.* first layer1\.0\.convs\.0\.weight"
     ):
-        load_backbone(model, Checkpoint(plain, published=True), "r50.pth")
+        load_backbone(model, "tea_r50", Checkpoint(plain, published=True), "r50.pth")
     given["layer1.0.convs.0.weight"] = torch.zeros(64, 64, 3, 3)
     with pytest.raises(
-        CheckpointError, match=r"layer1\.0\.convs\.0\.weight is \[64, 64, 1, 3, 3\], not \[26, 26, 1, 3"
+        CheckpointError, match=r"layer1\.0\.convs\.0\.weight is \[64, 64, 3, 3\], not \[26, 26, 3, 3\]$"
     ):
-        load_backbone(model, Checkpoint(given, published=True), "r50.pth")
+        load_backbone(model, "tea_r50", Checkpoint(given, published=True), "r50.pth")

@@ -91,7 +91,7 @@ def test_it_starts_from_a_resnet_of_images() -> None:
     model = TPN((1, 1, 1, 1), num_classes=3)
     given = drawn_like({ours: name for ours in model.state_dict() if (name := RESNET.name(ours))}, model)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    load_backbone(model, Checkpoint(given, published=True), "r50.pth")
+    load_backbone(model, "tsm_tpn_r50", Checkpoint(given, published=True), "r50.pth")
     kept = [name for name, tensor in model.state_dict().items() if torch.equal(tensor, before[name])]
     assert {name for name in kept if not name.endswith(COUNTER)} == {
         name for name in before if name.startswith(("stages.4.", "head.")) and not name.endswith(COUNTER)

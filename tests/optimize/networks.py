@@ -31,6 +31,7 @@ MOVINET = (8, (Stage(16, ((24, (5, 3)), (16, (1, 5)))),), 32)
 NETWORKS: dict[str, Callable[[], ClipClassifier]] = {
     "vov3d": lambda: VoV3D(8, (1, 1, 1, 1), num_units=2, num_classes=7),
     "x3d": lambda: X3D(0.1, num_classes=7),
+    "vov3d_causal": lambda: VoV3D(8, (1, 1, 1, 1), num_units=1, num_classes=7, causal=True),
     "tsm": lambda: TSM((1, 1, 1, 1), num_classes=7),
     "stm": lambda: STM((1, 1, 1, 1), num_classes=7),
     "tea": lambda: TEA((1, 1, 1, 1), num_classes=7),

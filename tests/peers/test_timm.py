@@ -1,4 +1,4 @@
-"""timm's ResNets: TSN is their mean over frames, TSM starts from them."""
+"""timm's ResNets: TSN is their mean over frames, and all that have their trunk start from them."""
 
 from __future__ import annotations
 
@@ -14,6 +14,9 @@ from tests.peers.weights import drawn
 from tests.torchvision_beside_cpu_torch import import_torchvision
 from vov3d.convert import convert
 from vov3d.info import info
+from vov3d.layers import start_as_shift
+from vov3d.models import ClipClassifier
+from vov3d.models.stm import SpatiotemporalMotion
 
 
 @pytest.fixture(scope="module")
@@ -49,12 +52,44 @@ def test_its_file_is_recognised(file: Path, tmp_path: Path) -> None:
     assert info(file, frames=8, measure=False).parameters == info("tsn_r50", num_classes=11, measure=False).parameters
 
 
-def test_tsm_starts_from_it(resnet50: nn.Module, file: Path) -> None:
-    """A frame that stands still is seen as timm sees it, where no shift brings the zeros of the ends."""
-    tsm = vov3d.create_model("tsm_r50", num_classes=0, backbone_pretrained=file).eval()
+def trunk(model: ClipClassifier, clips: Tensor) -> Tensor:
+    """What a trunk of ours makes of clips, before a pyramid or a graph of regions."""
+    stages = list(model.stages)[:4]
+    features = model.stem(clips)
+    for stage in stages:
+        features = stage(features)
+    return features[1] if isinstance(features, tuple) else features
+
+
+@pytest.mark.parametrize(
+    ("name", "images", "num_frames"),
+    [
+        ("tsm_r50", "resnet50", 33),
+        ("tsm_r101", "resnet101", 67),
+        ("tsm_tpn_r50", "resnet50", 33),
+        ("stm_r50", "resnet50", 2),
+        ("i3d_nl_r50", "resnet50", 160),
+        ("nl_i3d_gcn", "resnet50", 42),
+    ],
+)
+def test_it_starts_networks_over_time(name: str, images: str, num_frames: int, tmp_path: Path) -> None:
+    """A frame that stands still is seen as timm sees it, where no shift and no kernel brings the zeros of the ends."""
+    import_torchvision()
+    timm = pytest.importorskip("timm", reason="timm is not installed")
+    network: nn.Module = drawn(timm.create_model(images, pretrained=False, num_classes=11))
+    save_file(network.state_dict(), tmp_path / "model.safetensors")
+    model = vov3d.create_model(name, num_classes=5, backbone_pretrained=tmp_path / "model.safetensors").eval()
+    if name == "nl_i3d_gcn":  # its last stage does not stride
+        first = network.layer4[0]  # type: ignore[index]
+        first.conv2.stride = first.downsample[0].stride = (1, 1)  # type: ignore[union-attr,index]
+    for module in model.modules():
+        if isinstance(module, SpatiotemporalMotion):  # without a shift and without motion
+            start_as_shift(module.cstm.temporal, (0,))
+            nn.init.zeros_(module.cmm.restore.norm.weight)
     frame = torch.randn(1, 3, 32, 32, generator=torch.Generator().manual_seed(2))
     with torch.no_grad():
-        expected: Tensor = resnet50.forward_features(frame)  # type: ignore[operator]
-        seen = tsm.forward_features(frame.unsqueeze(2).expand(-1, -1, 33, -1, -1))
-    torch.testing.assert_close(seen[:, :, 16], expected, rtol=1e-4, atol=1e-4)
-    assert not torch.allclose(seen[:, :, 0], expected, atol=1e-2)
+        expected: Tensor = network.forward_features(frame)  # type: ignore[operator]
+        seen = trunk(model, frame.unsqueeze(2).expand(-1, -1, num_frames, -1, -1))
+    assert float(expected.std()) > 0.1
+    torch.testing.assert_close(seen[:, :, seen.shape[2] // 2], expected, rtol=1e-4, atol=1e-4)
+    assert torch.allclose(seen[:, :, 0], expected, atol=1e-2) == (name == "stm_r50")

@@ -109,6 +109,18 @@ def add_cache(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_fast(parser: argparse.ArgumentParser) -> None:
+    """``--fast``: another engine."""
+    parser.add_argument(
+        "--fast",
+        type=one_of("precision", "fp32", "bf16", "int8"),
+        nargs="?",
+        const="fp32",
+        metavar="fp32|bf16|int8",
+        help="let the quickest engine of this CPU compute, in fp32 (the same answers), bf16 or int8",
+    )
+
+
 def add_views(parser: argparse.ArgumentParser) -> None:
     """``--clips`` and ``--crops``: the views of a video."""
     parser.add_argument("--clips", type=whole(1), metavar="N", help="clips of each video [the recipe's test.num_clips]")
@@ -133,4 +145,13 @@ def _writable(path: Path, *, is_folder: bool) -> Path:
         read_only = sys.platform != "win32" and os.statvfs(nearest).f_flag & os.ST_RDONLY
         reason = "a read-only file system holds" if read_only else "no permission to write to"
         raise argparse.ArgumentTypeError(f"cannot write {str(path)!r}: {reason} {str(nearest)!r}")
+    if is_folder and nearest != path.absolute():
+        probe = nearest / f".vov3d-{os.getpid()}"
+        try:
+            probe.mkdir()  # some file systems, such as that of processes, take no folders
+            probe.rmdir()
+        except OSError as error:
+            raise argparse.ArgumentTypeError(
+                f"cannot make the folder {str(path)!r}: {str(nearest)!r} takes none ({error.strerror})"
+            ) from error
     return path

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import signal
 from argparse import Namespace
 from typing import TYPE_CHECKING
 
@@ -9,9 +11,12 @@ from vov3d.cli.arguments import existing, fraction, new_folder, whole
 from vov3d.cli.output import printed, table
 from vov3d.cli.parser import Parser
 from vov3d.cli.verb import Answer, Verb
+from vov3d.interrupts import ENDINGS, Terminated
 
 if TYPE_CHECKING:
-    from vov3d.compare.comparison import Comparison
+    from vov3d.compare.comparison import Comparison, ComparisonInterrupted
+
+log = logging.getLogger("vov3d")
 
 
 def add_arguments(parser: Parser) -> None:
@@ -33,7 +38,7 @@ def add_arguments(parser: Parser) -> None:
         "--memory-gib",
         type=fraction(0.01, 100_000),
         metavar="GIB",
-        help="what one network may use; one that needs more is reported; Linux only [no limit]",
+        help="what one network may use; one that needs more is told so, and the rest go on; CUDA or Linux [no limit]",
     )
     parser.add_argument(
         "--results",
@@ -41,10 +46,13 @@ def add_arguments(parser: Parser) -> None:
         type=existing,
         default=[],
         metavar="FILE",
-        help="metrics.json of `vov3d evaluate`, or their folders: accuracy measured here",
+        help="metrics.json of `vov3d evaluate`, or their folders or runs: accuracy measured here",
     )
     parser.add_argument(
-        "--measured", type=existing, metavar="FILE", help="take times and memory from an earlier compare.json"
+        "--measured",
+        type=existing,
+        metavar="FILE",
+        help="take times and memory from an earlier compare.json, or its folder",
     )
     parser.add_argument(
         "--out", type=new_folder, metavar="DIR", help="where compare.md, compare.json and plots go [nowhere]"
@@ -55,24 +63,41 @@ def add_arguments(parser: Parser) -> None:
 def run(args: Namespace) -> Answer:
     """Compare."""
     from vov3d.compare import compare
-    from vov3d.compare.page import markdown
+    from vov3d.compare.comparison import ComparisonInterrupted
     from vov3d.progress import task_progress
 
-    with task_progress("runs") as on_progress:
-        result = compare(
-            args.models,
-            frames=args.frames,
-            crop=args.crop,
-            device=args.device,
-            threads=args.threads,
-            rounds=0 if args.no_measure else args.rounds,
-            memory_gib=args.memory_gib,
-            results=args.results,
-            measured=args.measured,
-            out=args.out,
-            on_progress=on_progress,
-        )
-    return Answer(result, markdown(result).rstrip("\n") if args.markdown else _text(result))
+    try:
+        with task_progress("runs") as on_progress:
+            result = compare(
+                args.models,
+                frames=args.frames,
+                crop=args.crop,
+                device=args.device,
+                threads=args.threads,
+                rounds=0 if args.no_measure else args.rounds,
+                memory_gib=args.memory_gib,
+                results=args.results,
+                measured=args.measured,
+                out=args.out,
+                on_progress=on_progress,
+            )
+    except ComparisonInterrupted as stop:
+        return _until_now(stop, args)
+    return _answer(result, args)
+
+
+def _answer(result: Comparison, args: Namespace, code: int = 0) -> Answer:
+    from vov3d.compare.page import markdown
+
+    return Answer(result, markdown(result).rstrip("\n") if args.markdown else _text(result), code)
+
+
+def _until_now(stop: ComparisonInterrupted, args: Namespace) -> Answer:
+    """What was measured before Ctrl+C or SIGTERM is printed, though not written."""
+    told, code = ENDINGS[signal.SIGTERM if isinstance(stop.__cause__, Terminated) else signal.SIGINT]
+    unwritten = f"; {str(args.out)!r} is not written" if args.out is not None else ""
+    log.warning("%s: here is what was measured until now%s", told, unwritten)
+    return _answer(stop.comparison, args, code)
 
 
 def _text(result: Comparison) -> str:
@@ -82,7 +107,9 @@ def _text(result: Comparison) -> str:
     costs, parts = cost_table(result), []
     if costs.rows:
         about = READING if result.made_on is None else f"{READING} {measured_on(result)}"
-        parts = [costs.title, table(costs.columns, costs.rows, gap=2), *failures(result), _wrapped(about)]
+        parts = [costs.title, table(costs.columns, costs.rows, gap=2), _wrapped(about)]
+        if broken := failures(result):
+            parts.insert(2, "\n".join(map(_wrapped, broken)))
     sections = section_tables(result)
     for section in sections:
         parts += [section.title, table(section.columns, section.rows, gap=2)]

@@ -6,7 +6,17 @@ from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vov3d.cli.arguments import add_cache, add_data, add_machine, add_views, existing, new_folder, one_of, whole
+from vov3d.cli.arguments import (
+    add_cache,
+    add_data,
+    add_fast,
+    add_machine,
+    add_views,
+    existing,
+    new_folder,
+    one_of,
+    whole,
+)
 from vov3d.cli.output import duration, facts, percent, table
 from vov3d.cli.parser import Parser
 from vov3d.cli.verb import Answer, Verb
@@ -28,7 +38,7 @@ def add_arguments(parser: Parser) -> None:
         "--out",
         type=new_folder,
         metavar="DIR",
-        help="where tables go [evaluation in the checkpoint's run, or evaluation-shuffled, evaluation-reversed]",
+        help="where tables go [evaluation in the checkpoint's run, or evaluation-shuffled, evaluation-bf16, ...]",
     )
     add_views(parser)
     parser.add_argument(
@@ -48,6 +58,7 @@ def add_arguments(parser: Parser) -> None:
         "--allow-missing", action="store_true", help="leave out videos that cannot be decoded, and say how many"
     )
     add_machine(parser)
+    add_fast(parser)
     add_cache(parser)
 
 
@@ -65,23 +76,25 @@ def run(args: Namespace) -> Answer:
             crops=args.crops,
             crop=args.crop,
             frame_order=args.frame_order,
-            out=args.out or _folder_in_run(args.checkpoint, args.frame_order),
+            out=args.out or _folder_in_run(args.checkpoint, args.frame_order, args.fast),
             device=args.device,
             workers=args.workers,
             cache=args.cache,
             batch_size=args.batch_size,
             allow_missing=args.allow_missing,
+            fast=args.fast,
             on_progress=on_progress,
         )
     return Answer(result.metrics, _text(result))
 
 
-def _folder_in_run(checkpoint: Path, frame_order: str) -> Path | None:
+def _folder_in_run(checkpoint: Path, frame_order: str, fast: str | None) -> Path | None:
     """Where ``vov3d report`` looks for the test of a run; None for a checkpoint that lies in no run."""
     run = checkpoint.parent
     if not (run / "recipe.yaml").is_file():
         return None
-    return run / ("evaluation" if frame_order == "given" else f"evaluation-{frame_order}")
+    order = "" if frame_order == "given" else f"-{frame_order}"
+    return run / f"evaluation{order}{'' if fast is None else f'-{fast}'}"
 
 
 def _text(result: Evaluation) -> str:
@@ -92,6 +105,7 @@ def _text(result: Evaluation) -> str:
             "videos": f"{found.num_videos} of {found.num_classes} classes, split {found.split}",
             "views": f"{found.num_clips} clips x {found.num_crops} crops of {found.crop} pixels",
             "frame order": None if found.frame_order == "given" else found.frame_order,
+            "engine": found.engine,
             "left out": f"{len(found.missing)} videos that cannot be decoded" if found.missing else None,
             "time": duration(found.seconds) + (f", {found.bound}" if found.bound else ""),
             "tables": result.out,
@@ -135,6 +149,7 @@ VERB = Verb(
     examples=(
         ("as the recipe says", "vov3d evaluate runs/first/last.safetensors --data videos"),
         ("one view, the quickest", "vov3d evaluate runs/first/last.safetensors --data videos --clips 1 --crops 1"),
+        ("what does int8 cost?", "vov3d evaluate runs/first/last.safetensors --data videos --fast int8"),
         ("does order matter?", "vov3d evaluate runs/first/last.safetensors --data videos --frame-order shuffled"),
     ),
     add_arguments=add_arguments,

@@ -12,6 +12,7 @@ import traceback
 from collections.abc import Iterator, Sequence
 
 from vov3d.cli import (
+    bench,
     check,
     compare,
     convert,
@@ -53,6 +54,7 @@ VERBS = {
         info,
         receptive_field,
         compare,
+        bench,
         convert,
         recipes,
         models,

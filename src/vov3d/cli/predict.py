@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vov3d.cli.arguments import add_views, existing, new_file, one_of, whole
+from vov3d.cli.arguments import add_fast, add_views, existing, new_file, one_of, whole
 from vov3d.cli.output import percent, table, to_json
 from vov3d.cli.parser import Parser
 from vov3d.cli.verb import Answer, Verb
@@ -41,6 +41,7 @@ def add_arguments(parser: Parser) -> None:
     )
     parser.add_argument("--out", type=new_file, metavar="FILE", help="write the answer here instead of printing it")
     parser.add_argument("--device", default="auto", metavar="NAME", help="auto, cpu, cuda, cuda:1, mps [auto]")
+    add_fast(parser)
 
 
 def run(args: Namespace) -> Answer:
@@ -48,7 +49,13 @@ def run(args: Namespace) -> Answer:
     from vov3d.predict import predict
 
     found = predict(
-        args.checkpoint, args.sources, top_k=args.top_k, clips=args.clips, crops=args.crops, device=args.device
+        args.checkpoint,
+        args.sources,
+        top_k=args.top_k,
+        clips=args.clips,
+        crops=args.crops,
+        device=args.device,
+        fast=args.fast,
     )
     ending = args.out.suffix.removeprefix(".") if args.out else ""
     text = _FORMS[args.format or (ending if ending in _FORMS else "table")](found)
@@ -123,6 +130,7 @@ VERB = Verb(
     examples=(
         ("one video", "vov3d predict runs/first/last.safetensors my.mp4"),
         ("many, as a file for a spreadsheet", "vov3d predict runs/first/last.safetensors *.mp4 --out found.csv"),
+        ("all videos of a folder, on a CPU", "vov3d predict runs/first/last.safetensors videos --fast bf16"),
         ("for another program", "vov3d predict runs/first/last.safetensors my.mp4 --top-k 1 --json"),
     ),
     add_arguments=add_arguments,

@@ -38,15 +38,17 @@ def compare(
         device: of torch.
         threads: threads of an operator on the CPU; by default those of torch.
         rounds: timed runs of each network; 0 counts only.
-        memory_gib: what one network may use; one that needs more is reported as such. Linux only.
-        results: ``metrics.json`` files of `vov3d.evaluate`, or their folders: accuracy measured here.
-        measured: the ``compare.json`` of an earlier comparison, to take times and memory from.
+        memory_gib: what one network may use; one that needs more is reported as such. Of a CUDA device, or on Linux.
+        results: ``metrics.json`` files of `vov3d.evaluate`, or their folders or runs: accuracy measured here, each at
+            the clip of its test.
+        measured: the ``compare.json`` of an earlier comparison, or its folder, to take times and memory from.
         out: folder for ``compare.md``, ``compare.json`` and plots.
         on_progress: called with (runs done, all runs).
 
     Raises:
         ArgumentError: for an unknown name, or an argument out of range.
         DataError: if a file of ``results`` or ``measured`` cannot be used.
+        ComparisonInterrupted: a KeyboardInterrupt that holds what was measured until then.
     """
     from vov3d.compare.comparison import (  # their packages would make `import vov3d` slow
         check_clip,

@@ -13,7 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from vov3d.compare.costs import Clip, Cost, Measurement, count, parameters_of
 from vov3d.compare.field import FIELD, Published
-from vov3d.compare.measuring import Machine, measure
+from vov3d.compare.measuring import Machine, MeasuringInterrupted, measure
 from vov3d.compare.results import read_result
 from vov3d.environment import describe_environment
 from vov3d.errors import ArgumentError, DataError, unknown_name
@@ -30,7 +30,7 @@ class Row:
     Attributes:
         published: what is printed.
         parameters: counted, with the row's number of classes; ``None`` for a model that is not built here.
-        gmacs: counted, of one view, at the clip of the comparison.
+        gmacs: counted, of one view, at the row's own clip, which its accuracy belongs to.
         gmacs_per_video: ``gmacs`` times the row's views.
     """
 
@@ -88,10 +88,26 @@ class Comparison:
         """What the network of a row is shown here."""
         return Clip(row.model, self.frames or row.frames, self.crop or row.crop)
 
+    def is_own_clip(self, row: Published) -> bool:
+        """Whether that is the clip which the row's accuracy belongs to."""
+        return self.clip_of(row) == _own_clip(row)
+
     def cost_of(self, row: Published) -> Cost | None:
         """What it costs; ``None`` for a model that is not built here."""
         wanted = self.clip_of(row)
         return next((cost for cost in self.costs if cost.clip == wanted), None)
+
+
+class ComparisonInterrupted(KeyboardInterrupt):
+    """Ctrl+C or SIGTERM, which is the cause.
+
+    Attributes:
+        comparison: what was found until then.
+    """
+
+    def __init__(self, comparison: Comparison) -> None:
+        super().__init__()
+        self.comparison = comparison
 
 
 def make_comparison(
@@ -100,18 +116,27 @@ def make_comparison(
     """Look up and count; see `vov3d.compare`."""
     rows = [*_chosen(models), *map(read_result, results)]
     bare = Comparison(frames, crop, (), ())
-    num_classes = {bare.clip_of(row): row.num_classes for row in reversed(rows)}
-    clips = dict.fromkeys(bare.clip_of(row) for row in rows if row.model in MODELS)
-    counted = replace(bare, costs=tuple(count(clip, num_classes[clip]) for clip in clips))
-    return replace(counted, rows=tuple(_row(row, counted) for row in rows))
+    built = [row for row in rows if row.model in MODELS]
+    num_classes = {clip_of(row): row.num_classes for clip_of in (_own_clip, bare.clip_of) for row in reversed(built)}
+    costs = tuple(count(clip, num_classes[clip]) for clip in dict.fromkeys(map(bare.clip_of, built)))
+    own = {clip: count(clip, num_classes[clip]) for clip in map(_own_clip, built)}
+    return replace(bare, costs=costs, rows=tuple(_row(row, own.get(_own_clip(row))) for row in rows))
 
 
 def measure_comparison(
     comparison: Comparison, machine: Machine, rounds: int, on_progress: Callable[[int, int], None] | None = None
 ) -> Comparison:
-    """Run every network that takes its clip."""
+    """Run every network that takes its clip.
+
+    Raises:
+        ComparisonInterrupted: Ctrl+C or SIGTERM.
+    """
     clips = {cost.clip: 4 * cost.parameters / 2**20 for cost in comparison.costs if not cost.failure}
-    return with_measurements(comparison, measure(clips, machine, rounds, on_progress), _this_machine(machine, rounds))
+    made_on = _this_machine(machine, rounds)
+    try:
+        return with_measurements(comparison, measure(clips, machine, rounds, on_progress), made_on)
+    except MeasuringInterrupted as stop:
+        raise ComparisonInterrupted(with_measurements(comparison, stop.found, made_on)) from stop.__cause__
 
 
 def with_measurements(
@@ -134,11 +159,14 @@ def check_clip(frames: int | None, crop: int | None) -> None:
 
 
 def read_comparison(path: Path) -> Comparison:
-    """Read a ``compare.json``.
+    """Read a ``compare.json``, or that of a folder.
 
     Raises:
-        DataError: it is none.
+        DataError: it is none, or not there.
     """
+    folder, path = path, path / "compare.json" if path.is_dir() else path
+    if folder.is_dir() and not path.is_file():
+        raise DataError(f"{str(folder)!r} holds no compare.json; `vov3d compare --out` writes it")
     try:
         return TypeAdapter(Comparison).validate_json(path.read_bytes())
     except ValidationError as error:
@@ -168,8 +196,11 @@ def _chosen(patterns: Sequence[str] | None) -> list[Published]:
     return [*rows, *(Published(name, name, *OWN_CLIP, num_classes=400) for name in bare)]
 
 
-def _row(published: Published, known: Comparison) -> Row:
-    cost = known.cost_of(published)
+def _own_clip(row: Published) -> Clip:
+    return Clip(row.model, row.frames, row.crop)
+
+
+def _row(published: Published, cost: Cost | None) -> Row:
     if cost is None:
         return Row(published, None, None, None)
     parameters = parameters_of(published.model, published.num_classes)

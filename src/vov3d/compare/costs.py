@@ -39,6 +39,7 @@ class Measurement:
         slowest_ms: the slowest.
         num_runs: timed runs, one in each round.
         failure: why it could not be measured, or measured to the end.
+        verdict: the same in two words, for a table.
     """
 
     peak_mib: float | None = None
@@ -47,16 +48,17 @@ class Measurement:
     slowest_ms: float | None = None
     num_runs: int = 0
     failure: str = ""
+    verdict: str = ""
 
     @classmethod
-    def of(cls, times_ms: Sequence[float], peak_mib: float | None, failure: str = "") -> Measurement:
+    def of(cls, times_ms: Sequence[float], peak_mib: float | None, failure: str = "", verdict: str = "") -> Measurement:
         """Summarise runs."""
         if not times_ms:
-            return cls(peak_mib, failure=failure)
+            return cls(peak_mib, failure=failure, verdict=verdict)
         median, fastest, slowest = (
             round(one, 2) for one in (statistics.median(times_ms), min(times_ms), max(times_ms))
         )
-        return cls(peak_mib, median, fastest, slowest, len(times_ms), failure)
+        return cls(peak_mib, median, fastest, slowest, len(times_ms), failure, verdict)
 
 
 @dataclass(frozen=True)

@@ -135,6 +135,7 @@ _SOMETHING = (
         "stm_r50",
         "16x224",
         (None, 67, 30),
+        "stm",
         of="T6",
         start="ImageNet",
         ssv1=(50.7, 80.4),
@@ -146,6 +147,7 @@ _SOMETHING = (
         "tea_r50",
         "16x224",
         (24.4, 70, 30),
+        "tea-70",
         of="T6",
         start="ImageNet",
         ssv1=(52.3, 81.9),
@@ -236,8 +238,18 @@ _KINETICS = (
         k400=(76.5, 92.6),
     ),
     _row("TSM", "tsm_r50", "16x224", (24.3, 65, 30), "tsm-mmaction", of="T7", start="ImageNet", k400=(74.7, None)),
-    _row("STM", "stm_r50", "16x224", (None, 67, 30), of="T7", start="ImageNet", k400=(73.7, 91.6)),
-    _row("TEA R50", "tea_r50", "16x224", (24.4, 70, 30), "tea-174", of="T7", start="ImageNet", k400=(76.1, 92.5)),
+    _row("STM", "stm_r50", "16x224", (None, 67, 30), "stm", of="T7", start="ImageNet", k400=(73.7, 91.6)),
+    _row(
+        "TEA R50",
+        "tea_r50",
+        "16x224",
+        (24.4, 70, 30),
+        "tea-174",
+        "tea-70",
+        of="T7",
+        start="ImageNet",
+        k400=(76.1, 92.5),
+    ),
     _row("R(2+1)D", "r2plus1d_34", "16x112", (63.6, 152, 115), "r2plus1d", of="T7", k400=(72.0, 90.0)),
     _row(
         "SlowFast 4x16 R50",
@@ -269,13 +281,18 @@ _KINETICS = (
     _row("X3D-S", "x3d_s", "13x160", (3.8, 1.96, 30), "pyslowfast", k400=(73.5, None)),
 )
 
+
+def _stream(system: str, model: str, clip: str, gflops: float, top: _Percents) -> Published:
+    return _row(system, model, clip, (None, gflops, 1), "movinet", "movinet-stream", k600=top)
+
+
 _MOVINETS = (
     _row("MoViNet-A0", "movinet_a0", "50x172", (None, 2.7, 1), "movinet", k600=(72.28, 90.92)),
     _row("MoViNet-A1", "movinet_a1", "50x172", (None, 6.0, 1), "movinet", k600=(76.69, 93.40)),
     _row("MoViNet-A2", "movinet_a2", "50x224", (None, 10, 1), "movinet", k600=(78.62, 94.17)),
-    _row("MoViNet-A0-Stream", "movinet_a0_stream", "50x172", (None, 2.7, 1), "movinet", k600=(72.05, 90.63)),
-    _row("MoViNet-A1-Stream", "movinet_a1_stream", "50x172", (None, 6.0, 1), "movinet", k600=(76.45, 93.25)),
-    _row("MoViNet-A2-Stream", "movinet_a2_stream", "50x224", (None, 10, 1), "movinet", k600=(78.40, 94.05)),
+    _stream("MoViNet-A0-Stream", "movinet_a0_stream", "50x172", 2.7, (72.05, 90.63)),
+    _stream("MoViNet-A1-Stream", "movinet_a1_stream", "50x172", 6.0, (76.45, 93.25)),
+    _stream("MoViNet-A2-Stream", "movinet_a2_stream", "50x224", 10, (78.40, 94.05)),
 )
 
 

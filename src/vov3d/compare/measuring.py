@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
 
 import torch
 
 from vov3d.compare.costs import Clip, Measurement
+from vov3d.compare.memory import limit_memory, peak_bytes
 from vov3d.compare.workers import MeasuringError, Ready, Worker
 from vov3d.errors import ArgumentError
 from vov3d.models import VoV3D, create_model
@@ -30,7 +29,7 @@ class Machine:
     Attributes:
         device: of torch, such as ``cpu`` or ``cuda:0``.
         threads: threads of an operator on the CPU.
-        memory_gib: what a network may use; ``None`` for all there is. Linux only.
+        memory_gib: what a network may use, of a CUDA device or on Linux; ``None`` for all there is.
     """
 
     device: str
@@ -69,35 +68,75 @@ def measure(
         machine: how.
         rounds: timed runs of each.
         on_progress: called with (runs done, all runs).
+
+    Raises:
+        MeasuringInterrupted: Ctrl+C or SIGTERM.
     """
-    times: dict[Clip, list[float]] = {clip: [] for clip in clips}
-    peaks: dict[Clip, float | None] = {}
-    failures: dict[Clip, str] = {}
+    found = {clip: _Runs() for clip in clips}
+    try:
+        _take_turns(clips, machine, rounds, on_progress or (lambda _done, _all: None), found)
+    except KeyboardInterrupt as stop:
+        raise MeasuringInterrupted({clip: runs.summary() for clip, runs in found.items()}) from stop
+    return {clip: runs.summary() for clip, runs in found.items()}
+
+
+@dataclass
+class _Runs:
+    """What is known of one network so far."""
+
+    times_ms: list[float] = field(default_factory=list)
+    peak_mib: float | None = None
+    error: MeasuringError | None = None
+
+    def summary(self) -> Measurement:
+        failure, verdict = (str(self.error), self.error.verdict) if self.error is not None else ("", "")
+        return Measurement.of(self.times_ms, self.peak_mib, failure, verdict)
+
+
+def _take_turns(
+    clips: Mapping[Clip, float],
+    machine: Machine,
+    rounds: int,
+    on_progress: Callable[[int, int], None],
+    found: Mapping[Clip, _Runs],
+) -> None:
+    """Fill ``found``, so that what is there is not lost when this is interrupted."""
     with contextlib.ExitStack() as all_workers:
         kept: dict[Clip, Worker] = {}
         kept_mib = 0.0
         for turn in range(rounds):
             for place, (clip, mib) in enumerate(clips.items()):
-                if on_progress is not None:
-                    on_progress(turn * len(clips) + place, rounds * len(clips))
-                if clip in failures:
+                on_progress(turn * len(clips) + place, rounds * len(clips))
+                runs = found[clip]
+                if runs.error is not None:
                     continue
-                build = functools.partial(_network, clip, machine)
+                started = functools.partial(Worker.started, functools.partial(_network, clip, machine))
                 try:
-                    worker = kept.get(clip) or all_workers.enter_context(Worker.started(build, machine.threads))
+                    worker = kept.get(clip) or all_workers.enter_context(started(machine.threads, machine.memory_gib))
                     peak_mib = worker.facts["peak_mib"]
                     assert not isinstance(peak_mib, str)
-                    peaks.setdefault(clip, peak_mib)
-                    times[clip].append(worker.run())
+                    runs.peak_mib = peak_mib if not runs.times_ms else runs.peak_mib
+                    runs.times_ms.append(worker.run())
                 except MeasuringError as error:
-                    failures[clip] = str(error)
+                    runs.error = error
                     continue
                 if clip not in kept and kept_mib + mib + PROCESS_MIB <= KEPT_MIB:
                     kept[clip] = worker
                     kept_mib += mib + PROCESS_MIB
                 elif clip not in kept:
                     worker.close()
-    return {clip: Measurement.of(times[clip], peaks.get(clip), failures.get(clip, "")) for clip in clips}
+
+
+class MeasuringInterrupted(KeyboardInterrupt):
+    """Ctrl+C or SIGTERM, which is the cause.
+
+    Attributes:
+        found: what was measured until then.
+    """
+
+    def __init__(self, found: dict[Clip, Measurement]) -> None:
+        super().__init__()
+        self.found = found
 
 
 def _network(clip: Clip, machine: Machine) -> Ready:
@@ -105,8 +144,8 @@ def _network(clip: Clip, machine: Machine) -> Ready:
     device = torch.device(machine.device)
     with torch.inference_mode():
         VoV3D(8, (1, 1, 1, 1), num_classes=2).eval().to(device)(torch.zeros(1, 3, 2, 64, 64, device=device))
-    before = _peak_bytes(device)
-    _limit_memory(machine.memory_gib)
+    before = peak_bytes(device)
+    limit_memory(machine.memory_gib, device)
     model = create_model(clip.model, num_classes=400).eval().to(device)
     clips = torch.randn(1, 3, clip.frames, clip.crop, clip.crop, device=device)
 
@@ -116,7 +155,7 @@ def _network(clip: Clip, machine: Machine) -> Ready:
         _wait_for(device)
 
     run()
-    after = _peak_bytes(device)
+    after = peak_bytes(device)
     return Ready(run, {"peak_mib": None if before is None or after is None else (after - before) / 2**20})
 
 
@@ -125,28 +164,3 @@ def _wait_for(device: torch.device) -> None:
         torch.cuda.synchronize(device)
     elif device.type == "mps":
         torch.mps.synchronize()
-
-
-def _peak_bytes(device: torch.device) -> int | None:
-    """The most memory that was in use: of the device, or of this process; ``None`` where the system does not tell."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    if device.type == "mps":
-        return torch.mps.driver_allocated_memory()
-    if sys.platform == "win32":
-        return None
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
-
-
-def _limit_memory(gib: float | None) -> None:
-    """Let this process allocate so much more than it has."""
-    if gib is None or not sys.platform.startswith("linux"):
-        return
-    import resource
-
-    pages = int(Path("/proc/self/statm").read_text().split()[5])  # data and stack, what the limit is about
-    limit = pages * resource.getpagesize() + int(gib * 2**30)
-    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))

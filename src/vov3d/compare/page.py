@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from vov3d.compare.comparison import Comparison, Row, to_text
@@ -23,15 +24,19 @@ PRINTED = (
     "Accuracies are top-1/top-5 in percent, parameters in millions, GFLOPs of one view (the `clip`) x views of a "
     "video, all as the `source` prints them: T3 to T7 are the paper's Tables 3 to 7, lit. is what the note names, "
     "here is a test made here; the numbers are those of the notes. In brackets is what is counted here, where "
-    "it is more than 1% off. The printed GFLOPs mix crops of 224 and 256 pixels, as the column `clip` shows. `start` "
-    "is what the weights were trained on before: IN is ImageNet, K400 Kinetics-400."
+    "it is more than 1% off and does not round to what is printed; some last digits are cut off. The printed GFLOPs "
+    "mix crops of 224 and 256 pixels, as the column `clip` shows. `start` is what the weights were trained on before: "
+    "IN is ImageNet, K400 Kinetics-400."
 )
-LEGEND = (
-    Point("VoV3D", 1, 0, "blue"),
-    Point("X3D", 1, 0, "orange"),
-    Point("others", 1, 0, "ink"),
-    Point("pretrained", 1, 0, "ink", hollow=True),
+DRAWN = (
+    "The plots show top-1 over what is counted and measured at the clip of each row. Where the printed cost is more "
+    "than 5% off (*), a dotted line leads there."
 )
+FAMILIES = {"blue": "VoV3D", "orange": "X3D", "ink": "others"}
+"""Colour of a mark -> whose it is."""
+
+FAR_OFF = 0.05
+"""From here on the plots show what is printed beside what is counted."""
 
 
 def write_pages(comparison: Comparison, folder: Path) -> None:
@@ -51,7 +56,7 @@ def markdown(comparison: Comparison, stem: str | None = None, others: Sequence[C
         others: the same systems at other inputs, of which it shows the costs.
     """
     parts = [f"## What one view costs\n\n{READING}\n", *map(_costs, (comparison, *others))] if comparison.costs else []
-    parts += [f"## Accuracy, as published\n\n{PRINTED}\n"]
+    parts += [f"## Accuracy, as published\n\n{PRINTED if stem is None else f'{PRINTED} {DRAWN}'}\n"]
     files = plot_names(comparison, stem or "")
     for table in section_tables(comparison):
         parts.append(f"### {table.title}\n\n{_table(table)}")
@@ -100,33 +105,44 @@ def _plot(comparison: Comparison, dataset: str) -> str:
     by_gmacs, by_ms = [], []
     for row in comparison.rows:
         accuracy, cost = row.published.accuracy.get(dataset), comparison.cost_of(row.published)
-        if (
-            row.published.section == VARIANTS
-            or accuracy is None
-            or accuracy.top1 is None
-            or cost is None
-            or cost.gmacs is None
-        ):
+        if row.published.section == VARIANTS or accuracy is None or accuracy.top1 is None or row.gmacs is None:
             continue
-        by_gmacs.append(_point(row, cost.gmacs, accuracy.top1))
-        if cost.measured is not None and cost.measured.latency_ms is not None:
-            by_ms.append(_point(row, cost.measured.latency_ms, accuracy.top1))
+        point = _point(row, row.gmacs, accuracy.top1)
+        by_gmacs.append(point)
+        measured = cost.measured if cost is not None and comparison.is_own_clip(row.published) else None
+        if measured is not None and measured.latency_ms is not None:
+            by_ms.append(replace(point, x=measured.latency_ms, printed_x=None))
     name = DATASETS.get(dataset, dataset)
-    view = "one view" if comparison.frames is comparison.crop is None else f"one view of {comparison.input}"
-    panels = [Panel(f"GMACs of {view}", by_gmacs), Panel(f"milliseconds of {view}", by_ms)]
-    return scatter_chart(f"Accuracy on {name} over what one view costs", f"top-1 on {name}", panels, LEGEND)
+    is_own = comparison.frames is comparison.crop is None
+    empty = "not measured" if is_own else "not measured at the clips of these accuracies"
+    panels = [Panel("GMACs of one view", by_gmacs), Panel("milliseconds of one view", by_ms, empty)]
+    title = f"Accuracy on {name} over what one view costs"
+    return scatter_chart(title, f"top-1 on {name}", panels, _legend(by_gmacs))
 
 
 def _point(row: Row, x: float, y: float) -> Point:
     printed = row.published
     role = "blue" if printed.model.startswith("vov3d") else "orange" if printed.model.startswith("x3d") else "ink"
+    is_off = printed.gflops is not None and abs(x - printed.gflops) > FAR_OFF * printed.gflops
     return Point(
-        f"{short_name(printed.system)}, {printed.frames}f",
+        f"{short_name(printed.system)}, {printed.frames}f{' *' * is_off}",
         x,
         y if math.isfinite(y) else 0.0,
         role,
         printed.pretrained is not None,
+        printed.gflops if is_off else None,
     )
+
+
+def _legend(points: Sequence[Point]) -> list[Point]:
+    """The kinds of marks that are there."""
+    roles = {point.role for point in points}
+    found = [Point(name, 1, 0, role) for role, name in FAMILIES.items() if role in roles and len(roles) > 1]
+    if any(point.hollow for point in points):
+        found.append(Point("pretrained", 1, 0, "ink", hollow=True))
+    if any(point.printed_x is not None for point in points):
+        found.append(Point("* another cost is printed", 1, 0, printed_x=1))
+    return found
 
 
 def _file_name(dataset: str) -> str:

@@ -39,11 +39,14 @@ def read_result(path: Path) -> Published:
 
     The model and its frames are those of the recipe in the run that holds the file, else of the checkpoint it names.
 
+    Args:
+        path: the file, its folder, or a run that was tested.
+
     Raises:
-        DataError: the file is damaged, is a control with frames in another order or a test with several labels a video,
-            or nothing says which model it is of.
+        DataError: the file is not there, is damaged, is a control with frames in another order or a test with several
+            labels a video, or nothing says which model it is of.
     """
-    file = path / "metrics.json" if path.is_dir() else path
+    file = _metrics_file(path)
     try:
         found = TypeAdapter(_Metrics).validate_json(file.read_bytes())
     except ValidationError as error:
@@ -70,6 +73,18 @@ def read_result(path: Path) -> Published:
         source="here",
         section=dataset,
     )
+
+
+def _metrics_file(path: Path) -> Path:
+    if not path.is_dir():
+        return path
+    tried = [folder / "metrics.json" for folder in (path, path / "evaluation")]
+    found = next((file for file in tried if file.is_file()), None)
+    if found is None:
+        raise DataError(
+            f"{str(path)!r} holds no metrics.json, nor does its folder 'evaluation'; `vov3d evaluate` writes it"
+        )
+    return found
 
 
 def _origin(file: Path, checkpoint: str) -> tuple[Recipe, str]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from vov3d.compare.comparison import Comparison, Row
-from vov3d.compare.costs import Clip, Cost
+from vov3d.compare.costs import Cost
 from vov3d.compare.field import DATASETS, Accuracy
 from vov3d.compare.notes import NOTES
 from vov3d.models import MODELS
@@ -49,7 +49,7 @@ def section_tables(comparison: Comparison) -> list[Table]:
         datasets = tuple(dict.fromkeys(name for row in rows for name in row.published.accuracy))
         names = (f"{DATASETS.get(name, 'top-1/5')}>" for name in datasets)
         columns = ("system", "clip", "start", "M params>", "GFLOPs>", *names, "source")
-        cells = tuple(_published(row, datasets, numbers, comparison) for row in rows)
+        cells = tuple(_published(row, datasets, numbers) for row in rows)
         tables.append(Table(title, columns, cells, datasets))
     return tables
 
@@ -90,22 +90,20 @@ def _cost(cost: Cost, comparison: Comparison) -> tuple[str, ...]:
     )
     found = cost.measured
     if found is None or found.latency_ms is None or found.fastest_ms is None or found.slowest_ms is None:
-        return (*counted, "-", "fails" if found and found.failure else "-", "-")
+        return (*counted, "-", (found and found.verdict) or "-", "-")
     peak = "-" if found.peak_mib is None else f"{found.peak_mib:,.0f}"
     spread = (found.slowest_ms - found.fastest_ms) / found.latency_ms
     return (*counted, peak, f"{found.latency_ms:,.0f}", f"{spread:.0%}")
 
 
-def _published(row: Row, datasets: Sequence[str], numbers: dict[str, int], comparison: Comparison) -> tuple[str, ...]:
+def _published(row: Row, datasets: Sequence[str], numbers: dict[str, int]) -> tuple[str, ...]:
     printed = row.published
-    at_own = comparison.clip_of(printed) == Clip(printed.model, printed.frames, printed.crop)
-    gmacs = row.gmacs if at_own else None
     return (
         short_name(printed.system),
         f"{printed.frames}x{printed.crop}",
         _STARTS.get(printed.pretrained or "", printed.pretrained or "-"),
-        _both(printed.params_millions, None if row.parameters is None else row.parameters / 1e6),
-        f"{_both(printed.gflops, gmacs)} x{printed.views or '?'}",
+        printed_and_counted(printed.params_millions, None if row.parameters is None else row.parameters / 1e6),
+        f"{printed_and_counted(printed.gflops, row.gmacs)} x{printed.views or '?'}",
         *(_accuracy(printed.accuracy.get(name)) for name in datasets),
         " ".join([printed.source, *(str(numbers[key]) for key in _note_keys(row))]),
     )
@@ -122,12 +120,14 @@ def _accuracy(found: Accuracy | None) -> str:
     return "/".join("-" if one is None else f"{100 * one:.1f}" for one in (found.top1, found.top5))
 
 
-def _both(printed: float | None, counted: float | None) -> str:
-    """What is printed, and in brackets what is counted where that is more than 1% off."""
+def printed_and_counted(printed: float | None, counted: float | None) -> str:
+    """What is printed, and in brackets what is counted where that is more than 1% off and does not round to it."""
+    shown = "" if counted is None else f"({counted:.1f})" if counted >= 1 else f"({counted:.2g})"
     if printed is None:
-        return "-" if counted is None else f"({counted:.1f})"
-    is_near = counted is None or abs(counted - printed) <= 0.01 * printed
-    return f"{printed:g}" if is_near else f"{printed:g} ({counted:.1f})"
+        return shown or "-"
+    digits = len(str(printed).partition(".")[2])
+    is_near = counted is None or abs(counted - printed) <= 0.01 * printed or round(counted, digits) == printed
+    return str(printed) if is_near else f"{printed} {shown}"
 
 
 def _short(gmacs: float | None) -> str:

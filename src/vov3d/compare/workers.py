@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
+import re
 import signal
 import statistics
 import sys
@@ -15,11 +16,11 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
-from pathlib import Path
 
 import torch
 
-from vov3d.errors import ArgumentError
+from vov3d.compare.memory import die_first
+from vov3d.errors import Vov3dError
 from vov3d.interrupts import ignore_interrupts
 
 
@@ -41,7 +42,15 @@ Build = Callable[[], Ready]
 
 
 class MeasuringError(Exception):
-    """Something cannot be measured; one line."""
+    """Something cannot be measured; one line.
+
+    Attributes:
+        verdict: why, in two words.
+    """
+
+    def __init__(self, reason: str, verdict: str) -> None:
+        super().__init__(reason)
+        self.verdict = verdict
 
 
 class Worker:
@@ -51,31 +60,32 @@ class Worker:
         facts: those of what it has built, once it has.
     """
 
-    def __init__(self, build: Build, threads: int) -> None:
+    def __init__(self, build: Build, threads: int, memory_gib: float | None) -> None:
         if sys.platform == "win32":
             context = multiprocessing.get_context("spawn")
         else:
             context = multiprocessing.get_context("forkserver")
             context.set_forkserver_preload(["vov3d.compare.measuring"])  # torch is imported once, not for each of them
         self._connection, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs, build, threads), daemon=True)
+        self._process = context.Process(target=_serve, args=(theirs, build, threads, memory_gib), daemon=True)
         self._process.start()
         theirs.close()
         self.facts: Mapping[str, float | str | None] = {}
 
     @classmethod
     @contextlib.contextmanager
-    def started(cls, build: Build, threads: int) -> Iterator[Worker]:
+    def started(cls, build: Build, threads: int, memory_gib: float | None = None) -> Iterator[Worker]:
         """A process that is ready; it ends with the context.
 
         Args:
             build: what it does first.
             threads: of torch, for an operator on the CPU.
+            memory_gib: the limit of memory that it sets itself, if any.
 
         Raises:
             MeasuringError: it is not.
         """
-        worker = cls(build, threads)
+        worker = cls(build, threads, memory_gib)
         try:
             worker.wait()
             yield worker
@@ -118,23 +128,23 @@ class Worker:
             answer: object = self._connection.recv()
         except (EOFError, ConnectionError):
             self._process.join()
-            raise MeasuringError(_death(self._process.exitcode or 0)) from None
-        if isinstance(answer, str):
-            raise MeasuringError(answer)
+            raise MeasuringError(*_death(self._process.exitcode or 0)) from None
+        if isinstance(answer, tuple):
+            raise MeasuringError(*answer)
         return answer
 
 
-def _death(code: int) -> str:
-    """What the exit code of a process that did not answer says."""
+def _death(code: int) -> tuple[str, str]:
+    """What the exit code of a process that did not answer says, at length and in two words."""
     if sys.platform != "win32" and code == -signal.SIGKILL:
-        return "its process was killed, as the system does when memory runs out"
-    return f"its process ended with exit code {code}"
+        return "its process was killed, as the system does when memory runs out", "killed"
+    return f"its process ended with exit code {code}", "fails"
 
 
-def _serve(connection: Connection, build: Build, threads: int) -> None:
+def _serve(connection: Connection, build: Build, threads: int, memory_gib: float | None) -> None:
     """Build, answer with what was found; then run and answer for each word that comes."""
     ignore_interrupts()
-    _die_first()
+    die_first()
     torch.set_num_threads(threads)
     try:
         ready = build()
@@ -143,8 +153,8 @@ def _serve(connection: Connection, build: Build, threads: int) -> None:
             connection.send(_timed(ready.run, connection.recv()))
     except (EOFError, ConnectionError):
         return  # the one who asked is gone
-    except (ArgumentError, MemoryError, RuntimeError) as error:
-        connection.send(_reason(error))
+    except (Vov3dError, MemoryError, RuntimeError) as error:
+        connection.send(failure_reason(error, memory_gib))
 
 
 def _timed(run: Callable[[], object], seconds: float) -> float:
@@ -156,16 +166,16 @@ def _timed(run: Callable[[], object], seconds: float) -> float:
     return 1e3 * statistics.median(times)
 
 
-def _reason(error: Exception) -> str:
+def failure_reason(error: Exception, limit_gib: float | None) -> tuple[str, str]:
+    """Why a network failed, at length and in two words."""
     text = " ".join(str(error).split())
-    if isinstance(error, ArgumentError):
-        return text
-    if isinstance(error, MemoryError) or any(word in text for word in ("allocate", "out of memory", "bad_alloc")):
-        return "does not fit: it needs more memory than there is"
-    return text[:200] or type(error).__name__
-
-
-def _die_first() -> None:
-    """Ask Linux to take this process rather than another when memory runs out."""
-    with contextlib.suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text("1000")
+    if isinstance(error, Vov3dError):
+        return text, "fails"
+    words = ("allocate", "out of memory", "bad_alloc", *(("a primitive",) if limit_gib is not None else ()))
+    if not (isinstance(error, MemoryError) or any(word in text for word in words)):
+        return text[:200] or type(error).__name__, "fails"
+    if limit_gib is None:
+        return "does not fit: it needs more memory than there is", "no memory"
+    asked = re.search(r"allocate (\d+) bytes", text)
+    last = f": when they were full it asked for {int(asked[1]) / 2**20:,.0f} MiB" if asked else ""
+    return f"does not fit into the {limit_gib:g} GiB of --memory-gib{last}", f"over {limit_gib:g} GiB"

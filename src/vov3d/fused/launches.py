@@ -92,7 +92,7 @@ def pointwise_input(before: Before, weight: Tensor, after: After, through: Tenso
     (clips, positions, inner), channels = before.y.shape, len(weight)
     block = _block(POINTWISE_GRADIENT, inner=channels, columns=inner)
     tiles = -(-positions // block["ROWS"])
-    through = through if through is None else _rows(through)
+    through = through if through is None else even_rows(through)
     gradient = before.y.new_empty(clips, positions, inner)
     sums = None if before.scale is None else _sums(before.y, tiles, inner)
     pointwise_input_gradient[clips * tiles, -(-inner // block["COLUMNS"])](
@@ -187,7 +187,7 @@ def residual(y: Tensor, scale: Tensor, shift: Tensor, shortcut: Tensor | None, o
     clips, positions, channels = y.shape
     block = _block(RESIDUAL, columns=channels)
     tiles = -(-positions // block["ROWS"])
-    shortcut = shortcut if shortcut is None else _rows(shortcut)
+    shortcut = shortcut if shortcut is None else even_rows(shortcut)
     residual_forward[clips * tiles, -(-channels // block["COLUMNS"])](
         *(y, scale, shift, shortcut, out, positions, channels),
         *(channels if shortcut is None else shortcut.stride(1), out.stride(1), tiles),
@@ -207,7 +207,7 @@ def residual_input(
     clips, positions, channels = y.shape
     block = _block(RESIDUAL, columns=channels)
     tiles = -(-positions // block["ROWS"])
-    g, through = _rows(g), through if through is None else _rows(through)
+    g, through = even_rows(g), through if through is None else even_rows(through)
     gradient = torch.empty_like(y)
     of_shortcut = torch.empty_like(y) if has_shortcut else None
     sums = _sums(y, tiles, channels)
@@ -227,7 +227,7 @@ def accumulator(dtype: torch.dtype) -> torch.dtype:
     return torch.float64 if dtype == torch.float64 else torch.float32
 
 
-def _rows(values: Tensor) -> Tensor:
+def even_rows(values: Tensor) -> Tensor:
     """Return ``[N, S, C]`` as rows that lie evenly: a copy only where they do not."""
     even = values.stride(2) == 1 and values.stride(0) == values.stride(1) * values.shape[1]
     return values if even else values.contiguous()

@@ -14,6 +14,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from vov3d.fused.launches import even_rows
 from vov3d.fused.operators import Activation, Affine, Size, depthwise, joined, pointwise, residual, write
 from vov3d.layers import (
     BatchNorm,
@@ -33,8 +34,7 @@ from vov3d.models.vov3d import TOSA
 
 def as_rows(clips: Tensor) -> Tensor:
     """[N,C,T,H,W] -> [N,S,C], a view where memory is channels-last."""
-    rows = clips.permute(0, 2, 3, 4, 1).flatten(1, 3)
-    return rows if rows.stride(2) == 1 else rows.contiguous()
+    return even_rows(clips.permute(0, 2, 3, 4, 1).flatten(1, 3))
 
 
 def as_clips(rows: Tensor, size: Size) -> Tensor:
@@ -66,8 +66,6 @@ def residual_block(module: Residual, clips: Tensor) -> Tensor:
     """
     kind, branch = clips.device.type, module.branch
     clips = clips.to(torch.get_autocast_dtype(kind)) if torch.is_autocast_enabled(kind) else clips
-    projected = isinstance(module.shortcut, ConvNorm)
-    shortcut = as_rows(module.shortcut(clips)) if isinstance(module.shortcut, ConvNorm) else None
     with torch.autocast(kind, enabled=False):
         x, size = as_rows(clips), Size(*clips.shape[2:])
         if isinstance(branch, TOSA):
@@ -75,8 +73,11 @@ def residual_block(module: Residual, clips: Tensor) -> Tensor:
         else:
             assert isinstance(branch, Bottleneck)
             features, affine, x, size = bottleneck(branch, x, size)
-        added = shortcut if projected else x if module.shortcut is not None else None
-        summed, _ = residual(features, _survivors(module.depth, affine), added)
+    shortcut = None if module.shortcut is None else x
+    if isinstance(module.shortcut, ConvNorm):
+        shortcut = as_rows(module.shortcut(as_clips(x, Size(*clips.shape[2:]))))
+    with torch.autocast(kind, enabled=False):
+        summed, _ = residual(features, _survivors(module.depth, affine), shortcut)
         return as_clips(summed, size)
 
 

@@ -15,6 +15,7 @@ from vov3d.layers.convolution import (
     TemporalConv3d,
     conv3d,
     pad_as_tensorflow,
+    same_padding,
 )
 from vov3d.layers.frame_motion import FrameMotion
 from vov3d.layers.head import ClipHead
@@ -77,6 +78,7 @@ __all__ = [
     "pad_as_tensorflow",
     "projection_shortcut",
     "roi_align",
+    "same_padding",
     "squeezed_channels",
     "start_as_shift",
 ]

@@ -48,16 +48,21 @@ def pad_evenly(images: Tensor, kernel_size: int, _stride: int) -> tuple[Tensor, 
     return images, (padding, padding)
 
 
-def pad_as_tensorflow(images: Tensor, kernel_size: int, stride: int) -> tuple[Tensor, tuple[int, int]]:
-    """Return what `pad_evenly` does, in TensorFlow's "same" arithmetic.
+def same_padding(cells: int, kernel_size: int, stride: int) -> tuple[int, int]:
+    """Return the zeros before and behind a row of cells in TensorFlow's "same" arithmetic.
 
-    That differs in a strided convolution on an even number of pixels: what is padded is just what the last window
-    lacks, and of an odd number of pixels the last side gets one more.
+    They are just what the last of ceil(cells / stride) windows lacks; an odd zero comes last.
     """
-    rows, columns = (max(kernel_size - (size - 1) % stride - 1, 0) for size in images.shape[2:])
-    if stride == 1 or rows % 2 == columns % 2 == 0:
-        return images, (rows // 2, columns // 2)
-    return F.pad(images, (columns // 2, columns - columns // 2, rows // 2, rows - rows // 2)), (0, 0)
+    zeros = max(kernel_size - (cells - 1) % stride - 1, 0)
+    return zeros // 2, zeros - zeros // 2
+
+
+def pad_as_tensorflow(images: Tensor, kernel_size: int, stride: int) -> tuple[Tensor, tuple[int, int]]:
+    """Return what `pad_evenly` does, in TensorFlow's arithmetic; that differs in a strided convolution."""
+    rows, columns = (same_padding(size, kernel_size, stride) for size in images.shape[2:])
+    if stride == 1 or (rows[0] == rows[1] and columns[0] == columns[1]):
+        return images, (rows[0], columns[0])
+    return F.pad(images, (*columns, *rows)), (0, 0)
 
 
 class SpatialConv3d(nn.Conv3d):

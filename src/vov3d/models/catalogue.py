@@ -4,31 +4,18 @@ from __future__ import annotations
 
 import fnmatch
 import inspect
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from vov3d.checkpoint import read_checkpoint
 from vov3d.errors import ArgumentError, unknown_name
 from vov3d.layers import OPERATORS, Operator
-from vov3d.models.ablations import (
-    vov3d_l_dw_bottleneck,
-    vov3d_m_2020,
-    vov3d_m_bottleneck,
-    vov3d_m_d1plus2d,
-    vov3d_m_dw_bottleneck,
-    vov3d_m_r2plus1d,
-    vov3d_s_bottleneck,
-    vov3d_s_d1plus2d,
-    vov3d_s_dw_bottleneck,
-    vov3d_s_r2plus1d,
-    x3d_l_d2plus1d,
-    x3d_m_d2plus1d,
-)
+from vov3d.models.ablations import VARIANTS, vov3d_m_2020
 from vov3d.models.clip_classifier import ClipClassifier
 from vov3d.models.csn import ip_csn_152, ir_csn_101, ir_csn_152
 from vov3d.models.i3d import i3d
 from vov3d.models.i3d_nl import i3d_nl_r50
-from vov3d.models.inflation import load_backbone
+from vov3d.models.inflation import backbone_of, load_backbone
 from vov3d.models.loading import is_causal, load_weights, num_classes_of
 from vov3d.models.movinet import movinet_a0, movinet_a1, movinet_a2
 from vov3d.models.movinet_stream import movinet_a0_stream, movinet_a1_stream, movinet_a2_stream
@@ -51,18 +38,7 @@ MODELS: Mapping[str, Callable[..., ClipClassifier]] = {
     "x3d_l": x3d_l,
     "x3d_s": x3d_s,
     "x3d_xs": x3d_xs,
-    "vov3d_m_bottleneck": vov3d_m_bottleneck,
-    "vov3d_m_r2plus1d": vov3d_m_r2plus1d,
-    "vov3d_m_dw_bottleneck": vov3d_m_dw_bottleneck,
-    "vov3d_m_d1plus2d": vov3d_m_d1plus2d,
-    "vov3d_l_dw_bottleneck": vov3d_l_dw_bottleneck,
-    "x3d_m_d2plus1d": x3d_m_d2plus1d,
-    "x3d_l_d2plus1d": x3d_l_d2plus1d,
     "vov3d_m_2020": vov3d_m_2020,
-    "vov3d_s_bottleneck": vov3d_s_bottleneck,
-    "vov3d_s_r2plus1d": vov3d_s_r2plus1d,
-    "vov3d_s_dw_bottleneck": vov3d_s_dw_bottleneck,
-    "vov3d_s_d1plus2d": vov3d_s_d1plus2d,
     "tsn_r50": tsn_r50,
     "tsm_r50": tsm_r50,
     "tsm_r101": tsm_r101,
@@ -86,6 +62,7 @@ MODELS: Mapping[str, Callable[..., ClipClassifier]] = {
     "movinet_a0_stream": movinet_a0_stream,
     "movinet_a1_stream": movinet_a1_stream,
     "movinet_a2_stream": movinet_a2_stream,
+    **VARIANTS,
 }
 
 
@@ -102,18 +79,18 @@ def network_name(name: str, operator: str | None = None) -> str:
         operator: one of `vov3d.layers.OPERATORS`; ``None`` for the network's own.
 
     Raises:
-        ArgumentError: the catalogue has no such network; it says with which operators it has this one.
+        ArgumentError: there is no such network or operator, or the network has none to choose.
     """
     if operator is None:
         return name
     if name not in MODELS:
         raise ArgumentError(unknown_name("model", name, MODELS))
-    own = inspect.signature(MODELS[name]).parameters.get("operator")
-    names = {other: f"{name}_{other}" for other in OPERATORS if f"{name}_{other}" in MODELS}
-    names |= {other: name for other, built in OPERATORS.items() if own is not None and own.default is built}
-    if operator not in names:
-        raise ArgumentError(f"there is no {name} with the operator {operator!r}; with: {', '.join(names) or 'none'}")
-    return names[operator]
+    if f"{name}_{operator}" in VARIANTS:
+        return f"{name}_{operator}"
+    _check_choice(name, "operator")
+    if operator not in OPERATORS:
+        raise ArgumentError(unknown_name("operator", operator, OPERATORS))
+    return name
 
 
 def create_model(
@@ -166,24 +143,33 @@ def create_model(
     wanted = {"operator": operator, "stochastic_depth": stochastic_depth, "causal": causal}
     chosen = {argument: value for argument, value in wanted.items() if value}
     for argument in chosen:
-        if argument not in _arguments(MODELS[name]):
-            raise ArgumentError(_not_chosen(name, argument))
+        _check_choice(name, argument)
     model = MODELS[name](num_classes=num_classes, dropout=dropout, **chosen)
     if checkpoint is not None:
         load_weights(model, checkpoint, str(pretrained))
     if backbone_pretrained is not None:
-        load_backbone(model, read_checkpoint(Path(backbone_pretrained)), str(backbone_pretrained))
+        if backbone_of(type(model)) is None:
+            having = [other for other, build in MODELS.items() if backbone_of(_network(build)) is not None]
+            raise ArgumentError(
+                f"{name} cannot start from a network of images (backbone_pretrained, --model.backbone_init); "
+                f"{', '.join(having)} can"
+            )
+        load_backbone(model, name, read_checkpoint(Path(backbone_pretrained)), str(backbone_pretrained))
     return model
 
 
-def _arguments(build: Callable[..., ClipClassifier]) -> Collection[str]:
-    return inspect.signature(build).parameters.keys()
+def _network(build: Callable[..., ClipClassifier]) -> type[ClipClassifier]:
+    network: type[ClipClassifier] = inspect.signature(build, eval_str=True).return_annotation
+    return network
 
 
-def _not_chosen(name: str, argument: str) -> str:
-    """Return what is told of an argument that a network does not have."""
-    what = {"causal": "causal form"}.get(argument, argument)
+def _check_choice(name: str, argument: str) -> None:
+    """Refuse an argument that a network does not have."""
+    having = [other for other, build in MODELS.items() if argument in inspect.signature(build).parameters]
+    if name in having:
+        return
     if argument == "causal" and f"{name}_stream" in MODELS:
-        return f"the causal form of {name} has a name of its own: {name}_stream"
-    having = [other for other, build in MODELS.items() if argument in _arguments(build)]
-    return f"{name} has no {what} to choose; of the networks, {', '.join(having)} have one"
+        raise ArgumentError(f"the causal form of {name} has a name of its own: {name}_stream")
+    what = {"causal": "causal form"}.get(argument, argument)
+    those = [other for other in having if other not in VARIANTS]
+    raise ArgumentError(f"{name} has no {what} to choose; of the networks, {', '.join(those)} have one")

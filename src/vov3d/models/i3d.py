@@ -30,7 +30,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vov3d.layers import BatchNorm, PoolHead, conv3d
+from vov3d.layers import BatchNorm, PoolHead, conv3d, same_padding
 from vov3d.models.clip_classifier import ClipClassifier
 
 Triple: TypeAlias = "tuple[int, int, int]"
@@ -72,11 +72,9 @@ class SamePad(nn.Module):
         self.stride = stride
 
     def forward(self, clips: Tensor) -> Tensor:  # noqa: D102
-        padding: list[int] = []
-        for cells, size, step in zip(clips.shape[2:], self.kernel_size, self.stride, strict=True):
-            zeros = max((-(-cells // step) - 1) * step + size - cells, 0)
-            padding = [zeros // 2, zeros - zeros // 2, *padding]  # the last axis comes first
-        return F.pad(clips, padding)
+        axes = zip(clips.shape[2:], self.kernel_size, self.stride, strict=True)
+        time, rows, columns = (same_padding(cells, size, step) for cells, size, step in axes)
+        return F.pad(clips, (*columns, *rows, *time))
 
     def extra_repr(self) -> str:  # noqa: D102
         return f"kernel_size={self.kernel_size}, stride={self.stride}"

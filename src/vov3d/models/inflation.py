@@ -14,10 +14,9 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from vov3d.checkpoint import Checkpoint
-from vov3d.errors import ArgumentError
 from vov3d.models.clip_classifier import ClipClassifier
 from vov3d.models.loading import fitted
-from vov3d.models.published import BACKBONES, COUNTER
+from vov3d.models.published import BACKBONES, COUNTER, Backbone
 
 log = logging.getLogger("vov3d")
 
@@ -37,40 +36,45 @@ def inflated(kernel: Tensor, shape: Sequence[int]) -> Tensor:
     return kernel.unsqueeze(2).expand(-1, -1, frames, -1, -1) / frames
 
 
-def load_backbone(model: ClipClassifier, checkpoint: Checkpoint, source: str) -> None:
+def backbone_of(network: type[ClipClassifier]) -> Backbone | None:
+    """Return the network of images that can start this one; ``None`` if there is none."""
+    return next((one for one in BACKBONES if issubclass(network, one.networks)), None)
+
+
+def load_backbone(model: ClipClassifier, name: str, checkpoint: Checkpoint, source: str) -> None:
     """Copy the weights of a network of images into one that has its trunk; the log says what starts fresh.
 
     The classifier of images is left out.
 
     Args:
-        model: the network.
+        model: the network, which has such a trunk.
+        name: what to call it in an error.
         checkpoint: the 2D network's weights, under its library's names.
         source: what to call the checkpoint in an error.
 
     Raises:
-        ArgumentError: the network has no trunk that images can start.
         CheckpointError: if an entry is missing, left over or of another shape; it names the first ones.
     """
-    backbone = next((one for one in BACKBONES if isinstance(model, one.networks)), None)
-    if backbone is None:
-        raise ArgumentError(
-            f"backbone_pretrained: {type(model).__name__} has no 2D backbone; of the networks, "
-            f"{', '.join(network.__name__ for one in BACKBONES for network in one.networks)} have one"
-        )
+    backbone = backbone_of(type(model))
+    assert backbone is not None
     state = model.state_dict()
-    names = {ours: name for ours in state if (name := backbone.name(ours)) is not None}
-    skipped = [name for name in checkpoint.tensors if name.startswith(backbone.skipped)]
-    shapes = {name: state[ours].shape for ours, name in names.items()}
-    given = {name: inflated(tensor, shapes.get(name, ())) for name, tensor in checkpoint.tensors.items()}
-    refusal = f"{source!r} does not fit {type(model).__name__}, which starts from {backbone.title}"
-    found = fitted(names, {ours: shapes[name] for ours, name in names.items()}, given, skipped, refusal)
-    model.load_state_dict({**state, **found})
+    names = {ours: theirs for ours in state if (theirs := backbone.name(ours)) is not None}
+    skipped = [theirs for theirs in checkpoint.tensors if theirs.startswith(backbone.skipped)]
+    shapes = {ours: _of_one_frame(state[ours].shape) for ours in names}
+    refusal = f"{source!r} (backbone_pretrained, --model.backbone_init) does not fit {name}, which starts from "
+    found = fitted(names, shapes, checkpoint.tensors, skipped, refusal + backbone.title)
+    model.load_state_dict({**state, **{ours: inflated(one, state[ours].shape) for ours, one in found.items()}})
     log.info("%s: loaded %d of the %d tensors of the network, inflated over time", source, len(found), len(state))
     if skipped:
         log.info("%s: not loaded: %s (they classify images)", source, ", ".join(skipped))
     fresh = [ours for ours in state if ours not in found and not ours.endswith(COUNTER)]
     if fresh:
         log.info("%s: these start fresh: %s", source, _first(fresh))
+
+
+def _of_one_frame(shape: Sequence[int]) -> Sequence[int]:
+    """The shape of a kernel before it is inflated."""
+    return (*shape[:2], *shape[3:]) if len(shape) == 5 else shape
 
 
 def _first(names: Sequence[str]) -> str:

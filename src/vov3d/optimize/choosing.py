@@ -65,7 +65,7 @@ def optimize(
         raise ArgumentError(unknown_name("backend", backend, ["auto", *BACKENDS]))
     names = [name for name in BACKENDS if name not in NEVER_CHOSEN] if backend == "auto" else [backend]
     with torch.no_grad():
-        expected = model(example)
+        expected = model(job.example)
     passed_over: dict[str, str] = {}
     for name in names:
         reason = BACKENDS[name].refuses(model, precision)
@@ -106,6 +106,7 @@ def _job(
     threads = torch.get_num_threads() if num_threads is None else num_threads
     if threads < 1:
         raise ArgumentError(f"num_threads is {threads}; it must be 1 or more")
+    calibration = None if calibration is None else calibration.float()
     return Job(model, folded(model), example.float(), precision, calibration, threads)
 
 
@@ -116,6 +117,8 @@ def _tried(backend: Backend, job: Job, expected: Tensor) -> Optimized | str:
     try:
         with torch.no_grad():
             optimized = Optimized(backend.name, backend.compile(job), job)
+    except ArgumentError as error:
+        return str(error)
     except Exception as error:  # noqa: BLE001  other people's compilers raise what they like
         return f"it fails on this network: {type(error).__name__}: {_reason(error)}"
     finally:

@@ -42,12 +42,12 @@ def compile_trunk(job: Job) -> Compiled:
         "INFERENCE_NUM_THREADS": job.num_threads,
         "ENABLE_CPU_PINNING": False,  # two networks at once would share the first cores
     }
-    core = openvino.Core()
+    core, size = openvino.Core(), job.example.shape[1:]
 
     @functools.lru_cache(maxsize=SIZES_KEPT)
     def of_size(num_clips: int) -> CompiledModel:
         fixed = graph.clone()
-        fixed.reshape([num_clips, *job.example.shape[1:]])
+        fixed.reshape([num_clips, *size])
         return core.compile_model(fixed, "CPU", settings)
 
     lock = threading.Lock()  # its one request takes one call at a time

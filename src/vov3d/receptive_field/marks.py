@@ -7,12 +7,15 @@ and what is found is the local field, of kernels, shifts and pooling.
 
 One marked frame shows all positions that see it. The network is the same everywhere in time, in steps of its temporal
 stride, so that this turned round is what one position sees.
+
+Marks are all that is computed: a convolution over all channels gives each of its channels the same marks, so that they
+are found once and these channels are one in memory, with a stride of 0.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -103,7 +106,7 @@ def _run(model: ClipClassifier, num_frames: int, marked: Sequence[int]) -> dict[
         found[name] = (_masks(inputs, num_frames), _masks(output, num_frames))
 
     was_training = model.training
-    with hooked(model, hook), _SummariesAreConstant():
+    with hooked(model, hook), _MarksAlone():
         model.eval().forward_features(clips.to(model.dtype))
     model.train(was_training)
     return found
@@ -118,17 +121,24 @@ def _masks(value: object, num_frames: int) -> list[Tensor]:
     positions = value.shape[2]
     if num_frames % positions or num_frames // positions > LARGEST_STRIDE:
         return []
-    return [value.isnan().transpose(1, 2).flatten(2).any(2)]
+    return [_once(value).sum((1, 3, 4)).isnan()]
 
 
-class _SummariesAreConstant(TorchFunctionMode):
-    """Means over all frames, or over those so far, are numbers that no mark gets into."""
+class _MarksAlone(TorchFunctionMode):
+    """Convolutions pass marks on; means over all frames, or over those so far, are numbers that no mark gets into."""
 
     def __torch_function__(
         self, func: object, types: object, args: tuple[object, ...] = (), kwargs: dict[str, object] | None = None
     ) -> object:
-        result = func(*args, **(kwargs or {}))  # type: ignore[operator]
+        if func in _CONVOLUTIONS:
+            return _convolved(func, *args, **(kwargs or {}))  # type: ignore[arg-type]
         clips = args[0] if args else None
+        if func in _ELEMENTWISE:
+            return clips
+        if func in _SUMS and all(isinstance(one, Tensor) and _is_once(one) for one in args):
+            one, other = args
+            return (_once(one) + _once(other)).expand_as(one)  # type: ignore[arg-type]
+        result = func(*args, **(kwargs or {}))  # type: ignore[operator]
         if isinstance(clips, Tensor) and clips.dim() == 5 and isinstance(result, Tensor):
             is_mean = func in (Tensor.mean, torch.mean, F.adaptive_avg_pool3d) and (
                 result.dim() < 5 or result.shape[2] < clips.shape[2]
@@ -136,3 +146,39 @@ class _SummariesAreConstant(TorchFunctionMode):
             if is_mean or func in (Tensor.cumsum, torch.cumsum):
                 return result.nan_to_num()
         return result
+
+
+_CONVOLUTIONS = (torch.conv1d, torch.conv2d, torch.conv3d)
+_ELEMENTWISE = (F.batch_norm, F.relu, F.silu, F.hardswish)  # a mark stays one, and nothing becomes one
+_SUMS = (torch.add, Tensor.add, Tensor.__add__)
+
+
+def _is_once(maps: Tensor) -> bool:
+    """Whether all channels are one in memory."""
+    return maps.dim() > 2 and maps.stride(1) == 0
+
+
+def _once(maps: Tensor) -> Tensor:
+    """Return one of the channels where all are one in memory, else all."""
+    return maps[:, :1] if _is_once(maps) else maps
+
+
+def _convolved(  # noqa: PLR0917  # in the order in which torch has them
+    convolve: Callable[..., Tensor],
+    maps: Tensor,
+    weight: Tensor,
+    _bias: Tensor | None = None,
+    stride: int | Sequence[int] = 1,
+    padding: int | Sequence[int] | str = 0,
+    dilation: int | Sequence[int] = 1,
+    groups: int = 1,
+) -> Tensor:
+    """Return zeros with a mark wherever a window has one, whatever the weights."""
+    marks, parts = _once(maps).isnan(), 1 if _is_once(maps) else groups
+    marks = marks.unflatten(1, (parts, -1)).any(2).to(maps.dtype)
+    kernel = torch.ones(parts, 1, *weight.shape[2:], dtype=maps.dtype)
+    marked = convolve(marks, kernel, None, stride, padding, dilation, parts) > 0
+    found = torch.zeros_like(marked, dtype=maps.dtype).masked_fill_(marked, math.nan)
+    if groups == 1:
+        return found.expand(-1, len(weight), *found.shape[2:])
+    return found.repeat_interleave(len(weight) // parts, 1)  # each in its place: what the taps give is added up there

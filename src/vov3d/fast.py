@@ -1,0 +1,67 @@
+"""A network in front of a faster engine, for the videos that it is about to see."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator
+
+import torch
+
+from vov3d.data.dataset import Broken
+from vov3d.data.views import Views
+from vov3d.errors import ArgumentError
+from vov3d.models import ClipClassifier
+from vov3d.optimize import Optimized, Precision, optimize
+
+log = logging.getLogger("vov3d")
+
+EXAMPLE_CLIPS = 2
+CALIBRATION_CLIPS, CLIPS_OF_A_VIDEO = 32, 4
+
+
+def fast_network(model: ClipClassifier, precision: Precision, videos: Iterable[Views | Broken]) -> Optimized | None:
+    """Return an optimised network that was checked, and calibrated for int8, on some views of the videos.
+
+    Labels are not looked at. The log says which back end it is and how far off.
+
+    Args:
+        model: the network, on the CPU.
+        precision: of weights and activations.
+        videos: decoded one after the other until there are enough clips.
+
+    Returns:
+        The network; ``None`` if no video could be decoded.
+    """
+    wanted = CALIBRATION_CLIPS if precision == "int8" else EXAMPLE_CLIPS
+    clips: list[torch.Tensor] = []
+    for video in videos:
+        if isinstance(video, Views):
+            clips.extend(video.views[:: -(-len(video) // CLIPS_OF_A_VIDEO)])
+        if len(clips) >= wanted:
+            break
+    if not clips:
+        return None
+    shown = torch.stack(clips[:wanted])
+    optimized = optimize(model, shown[:EXAMPLE_CLIPS], precision, calibration=shown)
+    log.info("fast: %s", optimized)
+    return optimized
+
+
+def spread_over(count: int) -> Iterator[int]:
+    """Yield all numbers below ``count``, those first that lie far apart."""
+    step = max(1, count // (CALIBRATION_CLIPS // CLIPS_OF_A_VIDEO))
+    for first in range(step):
+        yield from range(first, count, step)
+
+
+def device_for(fast: Precision | None, device: str) -> str:
+    """Return the device to ask for: the CPU where a faster engine is wanted.
+
+    Raises:
+        ArgumentError: another one was asked for.
+    """
+    if fast is None:
+        return device
+    if device not in ("auto", "cpu"):
+        raise ArgumentError(f"fast {fast!r} is for the CPU, and the device is {device!r}; leave out one of them")
+    return "cpu"
