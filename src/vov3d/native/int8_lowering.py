@@ -43,6 +43,8 @@ class Int8Lowering(Lowering):
         bounds: the least and the greatest value of those clips.
     """
 
+    sums_on_the_way = False
+
     def __init__(
         self, library: ctypes.CDLL, network: int, seen: dict[nn.Module, Seen], bounds: tuple[float, float]
     ) -> None:

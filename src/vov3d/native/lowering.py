@@ -24,6 +24,7 @@ from vov3d.layers import (
 from vov3d.models import TOSA, X3D, VoV3D
 
 NO_SHORTCUT = -1
+SUMMED_AT_ONCE = 2
 
 
 def unsupported(model: nn.Module) -> str | None:
@@ -49,13 +50,17 @@ class Lowering:
 
     Attributes:
         steps: the names of the steps, those of the modules that they compute.
+        sums_on_the_way: whether an aggregation may be split.
     """
+
+    sums_on_the_way = True
 
     def __init__(self, library: ctypes.CDLL, network: int) -> None:
         self.library = library
         self.network = network
         self.steps: list[str] = []
         self._names: dict[nn.Module, str] = {}
+        self._first: nn.Module | None = None
 
     def add_network(self, model: VoV3D | X3D) -> None:
         """Add all of a network up to what its head pools."""
@@ -63,6 +68,7 @@ class Lowering:
         current = self._stem(cast(Stem, model.stem))
         for block in model.blocks():
             assert isinstance(block, Residual)
+            self._first = self._first or block.branch
             current = self._block(block, current)
         assert isinstance(model.head, ClipHead)
         self._conv_norm(model.head.expand, [current], rectified=True, last=True)
@@ -78,12 +84,31 @@ class Lowering:
         return self._bottleneck(branch, current, NO_SHORTCUT if block.shortcut is None else shortcut)
 
     def _tosa(self, tosa: TOSA, current: int, shortcut: int) -> int:
-        maps = [current] if tosa.keeps_input else []
+        """Add the units and their aggregation.
+
+        Where maps are largest, in the first block, it is summed up on the way, so that few of them are held.
+        """
+        maps, summed, first = [current] if tosa.keeps_input else [], shortcut, 0
         for unit in tosa.units:
             assert isinstance(unit, Residual)
+            if self.sums_on_the_way and tosa is self._first and len(maps) == SUMMED_AT_ONCE:
+                summed, first = self._share(tosa.aggregate, maps, summed, first)
+                maps = []
             current = self._block(unit, current)
             maps.append(current)
+        if first:
+            return self._share(tosa.aggregate, maps, summed, first, rectified=True)[0]
         return self._conv_norm(tosa.aggregate, maps, shortcut=shortcut, rectified=True)
+
+    def _share(
+        self, layer: ConvNorm, maps: list[int], summed: int, first: int, *, rectified: bool = False
+    ) -> tuple[int, int]:
+        """Add to a sum what some maps, input channels from ``first`` on, give; return the sum and the next channel."""
+        weight, bias = folded(layer)
+        end = first + len(maps) * len(bias)
+        bias = torch.zeros_like(bias) if first else bias
+        summed = self._pointwise(layer, weight[:, first:end], bias, maps, shortcut=summed, rectified=rectified)
+        return summed, end
 
     def _name(self, module: nn.Module) -> None:
         self.steps.append(self._names[module])
@@ -131,8 +156,24 @@ class Lowering:
         rectified: bool = False,
         last: bool = False,
     ) -> int:
+        return self._pointwise(
+            layer, *folded(layer), maps, stride=stride, shortcut=shortcut, rectified=rectified, last=last
+        )
+
+    def _pointwise(
+        self,
+        layer: nn.Module,
+        weight: Tensor,
+        bias: Tensor,
+        maps: list[int],
+        *,
+        stride: int = 1,
+        shortcut: int = NO_SHORTCUT,
+        rectified: bool = False,
+        last: bool = False,
+    ) -> int:
         self._name(layer)
-        weight, bias = folded(layer)
+        weight, bias = floats(weight), floats(bias)
         numbers = (c_int * len(maps))(*maps)
         return int(
             self.library.vov3d_pointwise(
@@ -150,10 +191,10 @@ def affine(norm: BatchNorm) -> tuple[Tensor, Tensor]:
     return scale, norm.bias.double() - norm.running_mean.double() * scale
 
 
-def folded(layer: ConvNorm) -> list[Tensor]:
+def folded(layer: ConvNorm) -> tuple[Tensor, Tensor]:
     """Matrix ``[C_out, C_in]`` and bias of a pointwise convolution and its norm."""
     scale, bias = affine(layer.norm)
-    return [floats(layer.conv.weight.flatten(1).double() * scale[:, None]), floats(bias)]
+    return floats(layer.conv.weight.flatten(1).double() * scale[:, None]), floats(bias)
 
 
 def taps(operator: nn.Module, scale: Tensor) -> tuple[Tensor, int]:

@@ -93,7 +93,10 @@ class NativeNetwork:
         """Return the CPU milliseconds of each step on one thread, by the name of the module that it computes."""
         seconds = (c_double * len(self.steps))()
         self._run(clips, seconds)
-        return {name: 1000 * value for name, value in zip(self.steps, seconds, strict=True)}
+        milliseconds = dict.fromkeys(self.steps, 0.0)
+        for name, value in zip(self.steps, seconds, strict=True):
+            milliseconds[name] += 1000 * value
+        return milliseconds
 
     def _run(self, clips: Tensor, seconds: Array[c_double] | None) -> Tensor:
         check_clips(clips)

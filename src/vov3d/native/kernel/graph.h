@@ -70,8 +70,9 @@ inline void Graph::plan(Shape clip, int threads) {
   map_places_.clear(), own_places_.clear(), memories_.clear(), scratch_.clear();
   long scratch = 0;
   for (const Tensor& tensor : tensors_)
-    map_places_.push_back(layout_.place(tensor.shape(clip).pixels() * tensor.pitch() * element_bytes() + 64,
-                                        tensor.made, tensor.last_used));
+    map_places_.push_back(
+        layout_.place(tensor.written ? tensor.shape(clip).pixels() * tensor.pitch() * element_bytes() + 64 : 0,
+                      tensor.made, tensor.last_used));
   for (const auto& step : steps_) {
     own_places_.push_back(layout_.place(step->own_bytes(clip), step->index, step->index));
     scratch = std::max(scratch, step->scratch_bytes(clip));

@@ -21,9 +21,11 @@ template <class P>
 class Network : public FloatNetwork {
  public:
   int stem(int channels, const float* spatial, const float* temporal, const float* bias) override {
-    const Tensor to{channels, 1};
+    Tensor to{channels, 1};
+    to.written = false;
     Panels<Float32> panels(spatial, nullptr, channels, std::vector<int>(9, 3));
-    return add(std::make_unique<Stem<P>>(std::move(panels), temporal, bias, to), {}, -1, to);
+    stem_ = std::make_unique<Stem<P>>(std::move(panels), temporal, bias, to);
+    return stem_map_ = add(std::make_unique<Within>(), {}, -1, to);
   }
 
   int unit(int input, int channels, int outputs, int stride, bool separable, const float* expand,
@@ -35,6 +37,7 @@ class Network : public FloatNetwork {
     auto step = std::make_unique<Unit<P>>(
         Panels<P>(expand, expand_bias, channels, {from.channels}), Panels<P>(project, project_bias, outputs, panels),
         from, to, channels, stride, shortcut, separable, kernel, bias, std::move(gate));
+    if (input == stem_map_) step->front = std::move(front_);
     return add(std::move(step), {input}, shortcut, to);
   }
 
@@ -44,13 +47,23 @@ class Network : public FloatNetwork {
     std::vector<int> channels;
     for (int input : inputs) from.push_back(tensors_[input]), channels.push_back(tensors_[input].channels);
     const Tensor to{outputs, from[0].halvings + (stride == 2)};
-    auto step = std::make_unique<Pointwise<P>>(Panels<P>(matrix, bias, outputs, channels), std::move(from), to, stride,
-                                               shortcut, rectified, last);
+    Panels<P> panels(matrix, bias, outputs, channels);
+    if (inputs[0] == stem_map_) {
+      const int map = add(std::make_unique<Within>(), std::move(inputs), -1, to);
+      front_.reset(new Front<P>{std::move(*stem_), std::move(panels), to, map});
+      return map;
+    }
+    auto step = std::make_unique<Pointwise<P>>(std::move(panels), std::move(from), to, stride, shortcut, rectified, last);
     return add(std::move(step), std::move(inputs), shortcut, to);
   }
 
  protected:
   int element_bytes() const override { return sizeof(typename P::Element); }
+
+ private:
+  int stem_map_ = -1;
+  std::unique_ptr<Stem<P>> stem_;
+  std::unique_ptr<Front<P>> front_;  // of the stem and the shortcut beside the first unit, until that comes
 };
 
 }  // namespace vov3d

@@ -18,6 +18,7 @@ struct Shape {
 // A feature map [T][H][W][channels]; channels are padded to `pitch`, padding holds zeros.
 struct Tensor {
   int channels, halvings;
+  bool written = true;          // or it is only ever there in part, within one step
   int made = 0, last_used = 0;  // steps
 
   int pitch() const { return int(rounded_up(channels, 4)); }

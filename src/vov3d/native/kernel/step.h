@@ -37,6 +37,14 @@ struct Walk {
   char* scratch;
 };
 
+// Some rows of a map of all frames: [frame][row][column], the rows from `first` on.
+struct Strip {
+  char* data;
+  int first, rows;
+
+  long pixel(int frame, int row, int columns) const { return (long(frame) * rows + row - first) * columns; }
+};
+
 struct Step {
   virtual ~Step() = default;
   virtual long own_bytes(Shape) const { return 0; }
@@ -45,6 +53,11 @@ struct Step {
 
   std::vector<int> inputs;
   int index = 0, output = 0;
+};
+
+// A step that a later one computes on its way.
+struct Within : Step {
+  void run(const Walk&) const override {}
 };
 
 constexpr int CHUNK = 126;  // pixels of a task, a multiple of what tiles have

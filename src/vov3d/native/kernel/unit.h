@@ -10,8 +10,8 @@
 #pragma once
 #include <cmath>
 
-#include "convolution.h"
 #include "depthwise.h"
+#include "front.h"
 
 namespace vov3d {
 
@@ -29,6 +29,7 @@ struct Unit : Step {
   Panels<P> expand, project;
   Buffer<float> taps, bias;  // [panel][tap][16], [panel][16]
   Gate gate;
+  std::unique_ptr<Front<P>> front;  // of the first unit only
   Tensor from, to;
   int channels, stride, shortcut;
   bool separable;
@@ -57,7 +58,8 @@ struct Unit : Step {
     const Shape in = from.shape(clip), out = in.strided(stride);
     const Tiling tiling = tile(in, out);
     const long gated = long(expand.count) * LANES * (CHUNK * long(sizeof(Element)) + 8) + 4 * gate.hidden;
-    return std::max(cache_bytes(in, out, tiling.rows, tiling.panels) + in_rows(tiling.rows) * in.columns * 4l +
+    const long before = front ? front->scratch_bytes(clip, in_rows(tiling.rows)) : 0;
+    return before + std::max(cache_bytes(in, out, tiling.rows, tiling.panels) + in_rows(tiling.rows) * in.columns * 4l +
                         tiling.panels * LANES * 4,
                     gated) + 4096;
   }
@@ -134,6 +136,8 @@ struct Unit : Step {
     int* places = scratch.take<int>(long(end - begin) * in.columns);
     for (int y = begin, i = 0; y < end; ++y)
       for (int x = 0; x < in.columns; ++x) places[i++] = int(((y - above) * (in.columns + 2) + x + 1) * LANES);
+    const Strip input = front ? front->rows(walk, begin, end, scratch) : Strip{walk.maps[inputs[0]], 0, in.rows};
+    if (front && tile.first_panel == 0) front->write_shortcut(walk, input, tile.first_row, tile.first_row + tile.rows);
     std::memset(wide, 0, tile.panels * plane * sizeof(Element));
     std::memset(owed[0], 0, tile.panels * owed_plane * 4);
     std::memset(owed[1], 0, tile.panels * owed_plane * 4);
@@ -141,7 +145,7 @@ struct Unit : Step {
 
     for (int frame = 0; frame <= in.frames; ++frame) {
       if (frame < in.frames)
-        expand_frame(walk, (frame * long(in.rows) + begin) * in.columns, long(end - begin) * in.columns, tile, places,
+        expand_frame(input.data, input.pixel(frame, begin, in.columns), long(end - begin) * in.columns, tile, places,
                      wide, plane);
       else
         std::memset(wide, 0, tile.panels * plane * sizeof(Element));
@@ -179,11 +183,11 @@ struct Unit : Step {
     }
   }
 
-  void expand_frame(const Walk& walk, long first, long pixels, Tile tile, const int* places, Element* wide,
+  void expand_frame(const char* map, long first, long pixels, Tile tile, const int* places, Element* wide,
                     long plane) const {
     const long pitch = from.pitch() * long(sizeof(Element));
     const std::vector<Source> source{
-        {walk.maps[inputs[0]] + first * pitch, pitch, int(rounded_up(from.channels, P::PER_WORD) / P::PER_WORD)}};
+        {map + first * pitch, pitch, int(rounded_up(from.channels, P::PER_WORD) / P::PER_WORD)}};
     multiply<P>(expand, source, pixels, tile.first_panel, tile.first_panel + tile.panels,
                 [&](long pixel, int panel, typename P::Sum sum) {
                   P::store(wide + (panel - tile.first_panel) * plane + places[pixel], relu(sum));
