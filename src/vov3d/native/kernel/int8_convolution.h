@@ -83,7 +83,8 @@ struct BytePointwise : Step {
     const long step = stride == 1 ? TASK : out.columns, pitch = pitch_of(matrix.outputs);
     walk.team.share(int((out.pixels() + step - 1) / step), [&](int task) {
       const long first = task * step, pixels = std::min(step, out.pixels() - first);
-      const char* shortcut = beside.map < 0 ? nullptr : walk.maps[beside.map] + first * pitch * value_bytes(beside.values);
+      const char* shortcut =
+          beside.map < 0 ? nullptr : walk.maps[beside.map] + first * pitch * value_bytes(beside.values);
       const ByteWriter<TO> writer{matrix, map + first * pitch * value_bytes(TO), shortcut, beside};
       multiply_bytes(matrix, sources(walk, out, first), pixels, writer);
     });

@@ -1,7 +1,8 @@
 // Depthwise 3x3x3 on bytes, two output frames at a time, and Swish by table.
 //
 // Bytes of the same channel and pixel in four neighbouring frames lie side by side. One instruction multiplies them by
-// the taps (a, b, c, 0) and adds up, which is what the second frame gives in time; the taps (0, a, b, c) give the third.
+// the taps (a, b, c, 0) and adds up, which is the sum in time around the second frame; (0, a, b, c) is that around the
+// third.
 #pragma once
 #include "int8_product.h"
 

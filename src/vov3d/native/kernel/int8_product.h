@@ -123,8 +123,8 @@ void byte_tiles(const std::vector<ByteSource>& sources, long pixels, const Level
       byte_tile<BLOCKS, ROWS>(sources, std::min(pixel, pixels - ROWS), levels, first, write);
 }
 
-// Calls write(block of 16 outputs)(pixel, sums); for some pixels twice. A copy of `write` holds all that it needs: bytes
-// that are stored may be part of anything else, so that a reference would be followed for each of them.
+// Calls write(block of 16 outputs)(pixel, sums); for some pixels twice. What it returns holds copies of all that it
+// needs: bytes that are stored may be part of anything, so that a reference would be followed again for each of them.
 template <class Write>
 void multiply_bytes(const ByteMatrix& matrix, const std::vector<ByteSource>& sources, long pixels, Write write) {
   const Level* levels = matrix.levels.data();

@@ -192,9 +192,10 @@ struct ByteUnit : Step {
   }
 
   static void add_totals(__m512i total, std::int64_t* to) {
-    _mm512_storeu_si512(to, _mm512_add_epi64(_mm512_loadu_si512(to), _mm512_cvtepi32_epi64(_mm512_castsi512_si256(total))));
-    _mm512_storeu_si512(to + 8, _mm512_add_epi64(_mm512_loadu_si512(to + 8),
-                                                 _mm512_cvtepi32_epi64(_mm512_extracti64x4_epi64(total, 1))));
+    for (int half = 0; half < 2; ++half, to += 8) {
+      const __m256i part = half ? _mm512_extracti64x4_epi64(total, 1) : _mm512_castsi512_si256(total);
+      _mm512_storeu_si512(to, _mm512_add_epi64(_mm512_loadu_si512(to), _mm512_cvtepi32_epi64(part)));
+    }
   }
 
   void project_pixels(const Walk& walk, long first, long pixels, const Byte* active) const {
