@@ -45,7 +45,7 @@ def performance_files() -> dict[str, str]:
 
 def _head(found: Found) -> str:
     facts = found["inference"].facts
-    parts = {one.facts["command"]: float(one.facts["seconds"]) for one in found.values()}
+    parts = {one.facts["command"]: float(one.facts.get("seconds", 0)) for one in found.values()}
     rows = [row for one in found.values() for row in one.rows if row.get("q3_ms")]
     spread = statistics.median((number(row, "q3_ms") - number(row, "q1_ms")) / number(row, "ms") for row in rows)
     engines = "".join(f", {name} {facts[key]}" for key, name in ENGINES.items() if key in facts)
