@@ -65,7 +65,7 @@ inline void Graph::plan(Shape clip, int threads) {
   if (clip.frames == planned_.frames && clip.rows == planned_.rows && clip.columns == planned_.columns &&
       int(memories_.size()) == threads)
     return;
-  planned_ = clip;
+  planned_ = {0, 0, 0};  // until all of it is there
   layout_ = Layout();
   map_places_.clear(), own_places_.clear(), memories_.clear(), scratch_.clear();
   long scratch = 0;
@@ -80,6 +80,7 @@ inline void Graph::plan(Shape clip, int threads) {
   memories_.resize(threads);
   scratch_.resize(threads);
   for (Buffer<char>& buffer : scratch_) buffer.resize(scratch);
+  planned_ = clip;
 }
 
 inline Graph::Memory& Graph::memory(int thread) {
