@@ -34,8 +34,6 @@ ENGINES = {"openvino": "OpenVINO", "onnxruntime": "ONNX Runtime"}
 def performance_files() -> dict[str, str]:
     """What `docs/performance.md` and its plots must be."""
     found = {what: results for what in SECTIONS if (results := newest(what)) is not None}
-    if "inference" not in found:
-        return {}
     pictures: dict[str, str] = {}
     sections = []
     for what in found:
@@ -47,11 +45,13 @@ def performance_files() -> dict[str, str]:
 
 def _head(found: Found) -> str:
     facts = found["inference"].facts
+    parts = {one.facts["command"]: float(one.facts["seconds"]) for one in found.values()}
     rows = [row for one in found.values() for row in one.rows if row.get("q3_ms")]
     spread = statistics.median((number(row, "q3_ms") - number(row, "q1_ms")) / number(row, "ms") for row in rows)
     engines = "".join(f", {name} {facts[key]}" for key, name in ENGINES.items() if key in facts)
     kept = {key: facts[key] for key in ("processor", "cores", "torch")}
-    return HEAD.format(engines=engines, day=facts["started"][:10], spread=spread, **kept)
+    day, minutes = facts["started"][:10], sum(parts.values()) / 60
+    return HEAD.format(engines=engines, day=day, spread=spread, minutes=minutes, **kept)
 
 
 # ---- goals -----------------------------------------------------------------------------------------------------------
