@@ -18,7 +18,17 @@ from vov3d.errors import ArgumentError
 from vov3d.files import write_atomically
 
 SOURCES = Path(__file__).parent / "kernel"
-FLAGS = ("-std=c++17", "-O3", "-march=native", "-ffp-contract=fast", "-fPIC", "-shared", "-pthread", "-w")
+FLAGS = (
+    "-std=c++17",
+    "-O3",
+    "-fno-tree-pre",
+    "-march=native",
+    "-ffp-contract=fast",
+    "-fPIC",
+    "-shared",
+    "-pthread",
+    "-w",
+)
 NEEDED = ("avx512f", "avx512bw", "avx512dq", "avx512vl")
 NEEDED_BY = {"fp32": (), "bf16": ("avx512_bf16",), "int8": ("avx512_bf16", "avx512_vnni", "avx512vbmi")}
 COMPILERS = ("c++", "g++", "clang++")
