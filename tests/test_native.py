@@ -114,6 +114,13 @@ def test_any_size_after_any_other() -> None:
         assert (kernel(clips) - plain(model, clips)).abs().max() < 1e-5
 
 
+def test_a_step_by_step_profile_names_every_module() -> None:
+    kernel = native.compile_network(network("small"), clips_of(1, 2, 64, 64), "fp32", num_threads=1)
+    milliseconds = kernel.profile(clips_of(1, 2, 64, 64))
+    assert set(milliseconds) == set(kernel.steps)
+    assert milliseconds["stages.0.0.branch.units.0.branch"] > 0
+
+
 def test_logits_at_positions() -> None:
     model, clips = network("small"), clips_of(2, 4, 96, 96)
     kernel = native.compile_network(model, clips, "fp32")
