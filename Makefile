@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DATA ?=
-BENCHMARKS := roofline inference field peers growth training_step streaming from_file
+BENCHMARKS := roofline inference field peers growth training_step streaming
 OUT ?= runs/demo
 
 .DEFAULT_GOAL := help

@@ -70,7 +70,7 @@ def beside(references: Mapping[str, Seat], name: str, clips: Clips, seconds: flo
 
 def main() -> None:
     """Measure and write the results."""
-    flags = parser(__doc__, 200, (2,))
+    flags = parser(__doc__, 180, (2,))
     flags.add_argument("--models", default="*", help="pattern of names")
     args = flags.parse_args()
     chosen = dict(list(systems(args.models).items())[: 2 if args.quick else None])

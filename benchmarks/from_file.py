@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import functools
 import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -29,6 +28,7 @@ from vov3d.compare.workers import Ready
 from vov3d.data.sampling import dense_clips
 from vov3d.data.transforms import crop_offsets, short_side_size
 from vov3d.data.video import VideoInfo, open_video
+from vov3d.optimize import Precision, optimize
 from vov3d.predict import VideoClassifier
 from vov3d.recipe import Recipe, load_recipe
 from vov3d.trained import Trained
@@ -98,9 +98,11 @@ def loop(paths: list[Path], test: Test, *, is_plain: bool) -> Ready:
     return Ready(run)
 
 
-def predicted(paths: list[Path], test: Test, optimise: Callable[[nn.Module], nn.Module] | None = None) -> Ready:
-    """What vov3d does, and where its time goes."""
-    model = network(MODEL) if optimise is None else optimise(network(MODEL))
+def predicted(paths: list[Path], test: Test, precision: Precision | None = None) -> Ready:
+    """What vov3d does, and where its time goes; in a precision, with a network that was optimised."""
+    model = network(MODEL)
+    if precision is not None:
+        model = optimize(model, torch.zeros(1, 3, 16, test.recipe.test.crop, test.recipe.test.crop), precision)
     labels = tuple(map(str, range(model.num_classes)))
     classifier = VideoClassifier(Trained(model, labels, test.recipe), torch.device("cpu"))
     clock = Clock(1)
@@ -131,6 +133,9 @@ def cell(test: Test, paths: list[Path], threads: int, seconds: float) -> list[Ro
         Variant({**what, "way": "loop, same network"}, functools.partial(loop, paths, test, is_plain=False), threads),
         Variant({**what, "way": "predict"}, ours, threads),
         Variant({**what, "way": "predict, memory kept"}, ours, threads, True),
+        Variant(
+            {**what, "way": "predict, optimised"}, functools.partial(predicted, paths, test, "fp32"), threads, True
+        ),
     ]
     return interleave(variants, seconds, min_rounds=2 if test.clips == 1 else 1)
 

@@ -31,6 +31,7 @@ from vov3d.memory import keep_freed_memory
 
 RESULTS = Path(__file__).parent / "results"
 MAX_ROUNDS, MIN_ROUNDS = 15, 3
+BEGAN = time.perf_counter()
 TURN_SECONDS = 0.15
 """A turn lasts at least so long: what takes less runs again, so that caches are as warm as they are in use."""
 
@@ -215,7 +216,8 @@ def write_results(what: str, rows: Sequence[Row], folder: Path = RESULTS, **fact
     path = results_path(what, "csv", folder)
     columns = list(dict.fromkeys(key for row in rows for key in row))
     with path.open("w", encoding="utf-8", newline="") as file:
-        for key, value in {**machine_facts(), **facts}.items():
+        taken = round(time.perf_counter() - BEGAN)
+        for key, value in {**machine_facts(), **facts, "seconds": taken}.items():
             file.write(f"# {key}: {'' if value is None else value}\n")
         writer = csv.DictWriter(file, columns, lineterminator="\n")
         writer.writeheader()

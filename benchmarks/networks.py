@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -70,12 +71,13 @@ def plain(name: str, clips: Clips) -> Ready:
     return ready(lambda: as_plain(network(name)), clips, warm_up=_tiny)
 
 
-def ours(name: str, clips: Clips) -> Ready:
-    """A network of the catalogue, in eager."""
+def ours(name: str, clips: Clips, *, checked: bool = False) -> Ready:
+    """A network of the catalogue, in eager; if it is to be checked, beside the plain one, and its memory."""
     model = network(name)
-    return ready(
-        lambda: copy.deepcopy(model), clips, compared_with=lambda: as_plain(copy.deepcopy(model)), warm_up=_tiny
-    )
+    if not checked:
+        return ready(lambda: model, clips)
+    beside = functools.partial(as_plain, copy.deepcopy(model))
+    return ready(lambda: copy.deepcopy(model), clips, compared_with=beside, warm_up=_tiny)
 
 
 def ready(
@@ -85,7 +87,7 @@ def ready(
     compared_with: Callable[[], Callable[[Tensor], Tensor]] | None = None,
     warm_up: Callable[[], object] | None = None,
 ) -> Ready:
-    """Build, run twice, and find how far the logits are from others, and the peak of memory.
+    """Build and run; on demand, find how far the logits are from others, and the peak of memory.
 
     Args:
         build: the network.
@@ -100,11 +102,11 @@ def ready(
         expected = compared_with()(shown) if compared_with else None
         if warm_up:
             warm_up()
-        before = resident_mib()
+        before = resident_mib() if warm_up else None
         model = build()
         logits = model(shown)
-        peak = peak_mib(lambda: model(shown))
-    if warm_up and before is not None and peak is not None:
+        peak = peak_mib(lambda: model(shown)) if warm_up else None
+    if before is not None and peak is not None:
         facts["peak_mib"] = peak - before
     if expected is not None:
         facts |= distance(logits, expected)
@@ -127,17 +129,16 @@ def _tiny() -> nn.Module:
 # ---- optimised -------------------------------------------------------------------------------------------------------
 
 
-def optimised(
-    name: str, clips: Clips, precision: Precision, backend: str = "auto", *, with_memory: bool = False
-) -> Ready:
-    """A network of the catalogue, optimised; its logits are compared with those it gives in eager.
+def optimised(name: str, clips: Clips, precision: Precision, backend: str = "auto", *, checked: bool = False) -> Ready:
+    """A network of the catalogue, optimised.
 
     Args:
         name: of the catalogue.
         clips: what it is shown.
         precision: of `vov3d.optimize`.
         backend: likewise; by default the one it picks.
-        with_memory: whether to measure the peak of memory, for which the engine is loaded beforehand.
+        checked: whether to compare it with the network in eager, and to measure the peak of memory, for which its
+            engine is loaded beforehand.
     """
     model = network(name)
     chosen: dict[str, float | str | None] = {}
@@ -148,12 +149,12 @@ def optimised(
         chosen["backend"] = found.backend
         return found
 
-    found = ready(
-        lambda: fast(model, clips.drawn()),
-        clips,
-        compared_with=lambda: model,
-        warm_up=(lambda: fast(_tiny(), Clips(2, 64).drawn())) if with_memory else None,
-    )
+    build = functools.partial(fast, model, clips.drawn())
+    if checked:
+        loaded = functools.partial(fast, _tiny(), Clips(2, 64).drawn())
+        found = ready(build, clips, compared_with=lambda: model, warm_up=loaded)
+    else:
+        found = ready(build, clips)
     return Ready(found.run, {**chosen, **found.facts})
 
 

@@ -179,7 +179,7 @@ def floor(name: str, crop: int, precision: str, *, peak: float, copied: float) -
 
 def main() -> None:
     """Measure the peaks, count the floors, write both."""
-    args = parser(__doc__, 30, (1, 2)).parse_args()
+    args = parser(__doc__, 20, (1, 2)).parse_args()
     found, floors = [], []
     for threads, seconds in in_shares(dict.fromkeys(args.threads, 1.0), args.seconds):
         rows = peaks(threads, seconds)

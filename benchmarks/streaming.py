@@ -54,7 +54,7 @@ def cell(name: str, threads: int, seconds: float) -> list[Row]:
 
 def main() -> None:
     """Measure and write the results."""
-    flags = parser(__doc__, 40)
+    flags = parser(__doc__, 30)
     flags.add_argument("--models", nargs="+", default=MODELS)
     args = flags.parse_args()
     names = args.models[: 1 if args.quick else None]

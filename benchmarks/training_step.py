@@ -1,5 +1,7 @@
 """How long a training step takes: forward, backward, SGD; plain Conv3d modules against ours.
 
+With memory kept is how the command line trains (`vov3d.memory`).
+
 python benchmarks/training_step.py [--threads 1]
 """
 
@@ -38,15 +40,21 @@ def cell(name: str, clips: Clips, threads: int, seconds: float) -> list[Row]:
     """One network in both ways."""
     what = {"model": name, "frames": clips.frames, "crop": clips.crop, "batch": clips.batch}
     variants = [
-        Variant({**what, "way": way}, functools.partial(step, name, clips, is_plain=way == "plain"), threads)
+        Variant(
+            {**what, "way": f"{way}, memory kept" if is_kept else way},
+            functools.partial(step, name, clips, is_plain=way == "plain"),
+            threads,
+            is_kept,
+        )
+        for is_kept in (False, True)
         for way in ("plain", "ours")
     ]
-    return interleave(variants, seconds)
+    return interleave(variants, seconds, min_rounds=2)
 
 
 def main() -> None:
     """Measure and write the results."""
-    args = parser(__doc__, 50).parse_args()
+    args = parser(__doc__, 60).parse_args()
     clips = Clips(4, 64, 2) if args.quick else CLIPS
     cells = {(name, clips, threads): 1.0 for name in ("vov3d_m", "x3d_m") for threads in args.threads}
     rows = [row for one, seconds in in_shares(cells, args.seconds) for row in cell(*one, seconds)]

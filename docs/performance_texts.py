@@ -4,9 +4,9 @@ HEAD = """\
 # What it costs on a CPU
 
 VoV3D needs few multiply-adds; whether that becomes little time is up to the arithmetic. This page is made by
-`docs/make_tables.py` from what `make bench` measured on {processor}, {cores} cores, with torch {torch}{engines}, on
-{day}. The results are in `benchmarks/results`, each file with its machine and command, and each part runs alone:
-`python benchmarks/inference.py --threads 1`.
+`docs/make_tables.py` from what `make bench` measured in {minutes:.0f} minutes on {processor}, {cores} cores, with torch
+{torch}{engines}, on {day}. The results are in `benchmarks/results`, each file with its machine and command, and each
+part runs alone: `python benchmarks/inference.py --threads 1`.
 
 What is timed lives in a process of its own, and all that are compared take turns, since no machine is the same from
 minute to minute. Times are medians over rounds, ratios medians of the ratios of single rounds; quartiles of times lie
@@ -20,7 +20,7 @@ INFERENCE = """\
 ## One clip
 
 How many times as fast as plain one is; in brackets, as plain with memory kept. `eager` is `model(clips)`, the others
-are `vov3d.optimize` by whichever back end was the fastest.
+are [`vov3d.optimize`](optimize.md) by whichever back end was the fastest.
 
 ![Times as fast as plain, by network and precision](performance-speed.svg)
 

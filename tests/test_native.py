@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -110,6 +114,13 @@ def test_any_size_after_any_other() -> None:
         assert (kernel(clips) - plain(model, clips)).abs().max() < 1e-5
 
 
+def test_a_step_by_step_profile_names_every_module() -> None:
+    kernel = native.compile_network(network("small"), clips_of(1, 2, 64, 64), "fp32", num_threads=1)
+    milliseconds = kernel.profile(clips_of(1, 2, 64, 64))
+    assert set(milliseconds) == set(kernel.steps)
+    assert milliseconds["stages.0.0.branch.units.0.branch"] > 0
+
+
 def test_logits_at_positions() -> None:
     model, clips = network("small"), clips_of(2, 4, 96, 96)
     kernel = native.compile_network(model, clips, "fp32")
@@ -128,13 +139,86 @@ def test_without_a_classifier_there_are_features() -> None:
 
 def test_other_networks_are_refused() -> None:
     refused = "VoV3D and X3D, not TSN"
-    assert refused in str(native.supports(create_model("tsn_r50").eval()))
-    assert "eval()" in str(native.supports(VoV3D(12)))
-    assert "no causal form" in str(native.supports(VoV3D(12, causal=True).eval()))
+    assert refused in str(native.unsupported(create_model("tsn_r50").eval()))
+    assert "eval()" in str(native.unsupported(VoV3D(12)))
+    assert "no causal form" in str(native.unsupported(VoV3D(12, causal=True).eval()))
     dense = VoV3D(12, (1, 1, 1, 1), operator=OPERATORS["r2plus1d"]).eval()
-    assert "R2Plus1D" in str(native.supports(dense))
+    assert "R2Plus1D" in str(native.unsupported(dense))
     with pytest.raises(ArgumentError, match="R2Plus1D"):
         native.compile_network(dense, clips_of(1, 1, 32, 32), "fp32")
+
+
+def test_only_networks_of_five_halvings() -> None:
+    model = VoV3D(16, (1, 0, 1, 1), num_classes=7).eval()
+    assert "5 times, not 4" in str(native.unsupported(model))
+
+
+def test_nothing_outside_changes_it() -> None:
+    model, clips = network("small"), clips_of(1, 2, 32, 32)
+    wanted = plain(model, clips)
+    kernel = native.compile_network(model, clips, "fp32")
+    nn.init.zeros_(model.head.classifier.weight)
+    model.train()
+    torch.set_default_dtype(torch.float64)
+    try:
+        assert (kernel(clips) - wanted).abs().max() < 1e-5
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+def test_what_is_wrong_is_one_line() -> None:
+    model, clips = network("small"), clips_of(1, 1, 32, 32)
+    for threads in (0, -1):
+        with pytest.raises(ArgumentError, match=f"num_threads is {threads}; it must be 1 or more"):
+            native.compile_network(model, clips, "fp32", num_threads=threads)
+    with pytest.raises(ArgumentError, match="no precision 'fp16'; it has fp32, bf16, int8"):
+        native.compile_network(model, clips, "fp16")
+    kernel = native.compile_network(model, clips, "fp32")
+    for refused in (copy.deepcopy, pickle.dumps):
+        with pytest.raises(ArgumentError, match="in its process alone"):
+            refused(kernel)
+
+
+OUT_OF_MEMORY = """
+import resource, torch
+from tests.test_native import clips_of, native, network
+from vov3d.errors import ArgumentError
+large, small = clips_of(1, 16, 768, 768), clips_of(1, 1, 32, 32)
+kernel = native.compile_network(network("small"), small, "fp32", num_threads=1)
+first = kernel(small)
+held = 1024 * int(open("/proc/self/statm").read().split()[0]) * 4
+resource.setrlimit(resource.RLIMIT_AS, (held + 2**24, resource.RLIM_INFINITY))
+for _ in range(2):
+    try:
+        kernel(large)
+    except ArgumentError as error:
+        print(error)
+resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+print(torch.equal(kernel(small), first))
+"""
+
+
+def test_no_memory_is_one_line_and_no_end() -> None:
+    done = subprocess.run([sys.executable, "-c", OUT_OF_MEMORY], capture_output=True, text=True, check=False)
+    line = "no memory for a clip of 16x768x768 on 1 threads"
+    assert done.stdout.splitlines() == [line, line, "True"], done.stderr[-500:]
+
+
+def test_processors_without_bfloat16_can_compile_it() -> None:
+    compiler = str(library._compiler())
+    flags = [flag for flag in library.FLAGS if flag != "-march=native"]
+    command = [compiler, *flags, "-march=skylake-avx512", "-fsyntax-only", str(library.SOURCES / "network.cpp")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_folder_that_others_can_write_to_is_not_used(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    folder = library._cache_folder()
+    assert folder == tmp_path / "vov3d" / "native"
+    assert folder.stat().st_mode & 0o777 == 0o700
+    folder.chmod(0o777)
+    assert tmp_path not in library._cache_folder().parents
 
 
 def test_no_compiler_is_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,6 +24,7 @@ class ModelInfo:
 
     Attributes:
         name: name of the model.
+        causal: whether no frame sees a later one, so that it can stream.
         num_classes: K.
         num_frames: frames of the clip.
         crop: height and width of the clip, in pixels.
@@ -37,6 +38,7 @@ class ModelInfo:
     """
 
     name: str
+    causal: bool
     num_classes: int
     num_frames: int
     crop: int
@@ -73,6 +75,7 @@ def info(
     times = _latencies_ms(network.eval(), frames, crop) if measure else None
     return ModelInfo(
         name=name,
+        causal=network.causal,
         num_classes=network.num_classes,
         num_frames=frames,
         crop=crop,

@@ -183,6 +183,8 @@ def test_a_checkpoint_says_which_form_it_is_of(tmp_path: Path) -> None:
     around = create_model("vov3d_s", pretrained=path, causal=False).eval()
     assert not around.causal and not torch.allclose(logits_of(around, clips), logits_of(model, clips), atol=1e-3)
     assert load_trained(path).recipe.model.causal
+    assert vov3d.info(path, frames=2, crop=32, measure=False).causal
+    assert not vov3d.info("vov3d_s", frames=2, crop=32, measure=False).causal
     with pytest.raises(CheckpointError, match=r"is causal, which no published file says"):
         vov3d.convert(path, tmp_path / "published.pyth")
     vov3d.convert(path, tmp_path / "copy.safetensors")

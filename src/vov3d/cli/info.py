@@ -37,7 +37,7 @@ def _text(result: ModelInfo) -> str:
     clip = f"at {result.num_frames}x{result.crop}x{result.crop}"
     return facts(
         {
-            "model": f"{result.name}, {result.num_classes} classes",
+            "model": f"{result.name}{', causal' if result.causal else ''}, {result.num_classes} classes",
             "parameters": f"{result.parameters:,} ({result.parameters / 1e6:.2f} million)",
             "multiply-adds": f"{result.gmacs:.3f} GMACs {clip}, one view (the papers' GFLOPs)",
             "activations": f"{result.activations / 1e6:.1f} million elements {clip}",

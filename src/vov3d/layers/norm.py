@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
@@ -9,6 +11,8 @@ from torch.autograd.function import FunctionCtx
 from torch.nn import functional as F
 
 from vov3d.layers.convolution import conv3d
+
+NUM_PARTS = 64
 
 
 class BatchNorm(nn.BatchNorm3d):
@@ -39,6 +43,8 @@ class BatchNorm(nn.BatchNorm3d):
             return clips * self.weight.view(1, -1, 1, 1, 1) + self.bias.view(1, -1, 1, 1, 1)  # both get a gradient
         if self.training and self.clips_per_group is not None and len(clips) > self.clips_per_group:
             return self._over_groups(clips, self.clips_per_group)
+        if self.training and _sums_are_long(clips):
+            return self._with_exact_statistics(clips)
         given = _of_one_layout(clips)
         if self.training:
             normalised: Tensor = super().forward(given)
@@ -100,6 +106,14 @@ class BatchNorm(nn.BatchNorm3d):
             torch.stack([one.mean for one in followed]).mean(0), torch.stack([one.variance for one in followed]).mean(0)
         )
         return torch.cat(normalised).view(clips.shape)
+
+    def _with_exact_statistics(self, clips: Tensor) -> Tensor:
+        """Take mean and variance out of short sums."""
+        mean, variance = _statistics(clips)
+        num_values = clips.numel() // self.num_features
+        self._follow(mean, variance * (num_values / (num_values - 1)))
+        normalised: Tensor = _Normalised.apply(clips, self.weight, self.bias, mean, variance, self.eps)  # type: ignore[no-untyped-call]
+        return normalised
 
     def _over_processes(self, clips: Tensor, group: dist.ProcessGroup) -> Tensor:
         """Share statistics with other processes; each takes part, with no clips too."""
@@ -170,6 +184,55 @@ class ConvNorm(nn.Module):
     def forward(self, clips: Tensor) -> Tensor:  # noqa: D102
         normalised: Tensor = self.norm(self.conv(clips))
         return normalised
+
+
+def _sums_are_long(clips: Tensor) -> bool:
+    """Whether torch would add up so many float32 numbers one by one that the result is not float32's any more.
+
+    In channels-last memory on the CPU it does (torch 2.13: a relative error of 3e-5 for 200,000 values; tested), and a
+    deep network in training makes a hundred times as much of it.
+    """
+    return (
+        clips.device.type == "cpu"
+        and clips.dtype == torch.float32
+        and clips.shape[3] * clips.shape[4] > 1
+        and clips.is_contiguous(memory_format=torch.channels_last_3d)
+        and not torch.compiler.is_compiling()
+    )
+
+
+@torch.no_grad()
+def _statistics(clips: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and variance of each channel: those of up to 64 parts, which memory shows as channels, put together."""
+    channels, num_values = clips.shape[1], clips.numel() // clips.shape[1]
+    parts = math.gcd(num_values, NUM_PARTS)
+    rows = clips.permute(0, 2, 3, 4, 1).reshape(num_values // parts, parts * channels, 1, 1)
+    found = torch.batch_norm_update_stats(rows, None, None, 0.0)
+    means, variances = (one.double().view(parts, channels) for one in found)
+    mean = means.mean(0)
+    variance = variances.mean(0) + (means - mean).square().mean(0)
+    return mean.float(), variance.float()
+
+
+class _Normalised(torch.autograd.Function):
+    """Batch norm with these statistics of its own input, and its gradient."""
+
+    @staticmethod
+    def forward(  # noqa: PLR0917  autograd knows positions alone
+        ctx: FunctionCtx, clips: Tensor, weight: Tensor, bias: Tensor, mean: Tensor, variance: Tensor, eps: float
+    ) -> Tensor:
+        ctx.save_for_backward(clips, weight, mean, (variance.double() + eps).rsqrt().float())
+        ctx.eps = eps  # type: ignore[attr-defined]
+        return F.batch_norm(clips, mean, variance, weight, bias, False, 0.0, eps)
+
+    @staticmethod
+    def backward(ctx: FunctionCtx, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        clips, weight, mean, inverse = ctx.saved_tensors  # type: ignore[attr-defined]
+        wanted, eps = ctx.needs_input_grad[:3], ctx.eps  # type: ignore[attr-defined]
+        of_clips, of_weight, of_bias = torch.ops.aten.native_batch_norm_backward(
+            gradient, clips, weight, None, None, mean, inverse, True, eps, wanted
+        )
+        return of_clips, of_weight, of_bias, None, None, None
 
 
 def _of_one_layout(clips: Tensor) -> Tensor:

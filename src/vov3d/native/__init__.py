@@ -1,7 +1,7 @@
 """VoV3D and X3D on a CPU in a kernel of their own.
 
 The C++ source is part of the package and compiled on first use, in seconds, by the system's compiler. `unavailable` and
-`supports` say beforehand whether all that will work; `compile_network` gives a function from clips to logits.
+`unsupported` say beforehand whether all that will work; `compile_network` gives a function from clips to logits.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from vov3d.errors import ArgumentError
 from vov3d.models import X3D, VoV3D
 from vov3d.native.library import unavailable
-from vov3d.native.lowering import unsupported as supports
+from vov3d.native.lowering import unsupported
 from vov3d.native.network import NativeNetwork, Precision
 
-__all__ = ["NativeNetwork", "Precision", "compile_network", "supports", "unavailable"]
+__all__ = ["NativeNetwork", "Precision", "compile_network", "unavailable", "unsupported"]
 
 
 def compile_network(
@@ -40,11 +40,14 @@ def compile_network(
     Raises:
         ArgumentError: it cannot run here, or the network cannot be lowered.
     """
-    reason = unavailable(precision) or supports(model)
+    reason = unavailable(precision) or unsupported(model)
     if reason is not None:
         raise ArgumentError(reason)
     assert isinstance(model, VoV3D | X3D)
+    threads = torch.get_num_threads() if num_threads is None else num_threads
+    if threads < 1:
+        raise ArgumentError(f"num_threads is {threads}; it must be 1 or more")
     shown = [example] if calibration is None else list(calibration)
-    network = NativeNetwork(model, precision, num_threads or torch.get_num_threads(), shown)
+    network = NativeNetwork(model, precision, threads, shown)
     network(example)
     return network

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import functools
 import hashlib
 import os
 import platform
 import shutil
+import stat
 import subprocess
 import sys
 import tempfile
@@ -18,7 +20,17 @@ from vov3d.errors import ArgumentError
 from vov3d.files import write_atomically
 
 SOURCES = Path(__file__).parent / "kernel"
-FLAGS = ("-std=c++17", "-O3", "-march=native", "-ffp-contract=fast", "-fPIC", "-shared", "-pthread", "-w")
+FLAGS = (
+    "-std=c++17",
+    "-O3",
+    "-fno-tree-pre",
+    "-march=native",
+    "-ffp-contract=fast",
+    "-fPIC",
+    "-shared",
+    "-pthread",
+    "-w",
+)
 NEEDED = ("avx512f", "avx512bw", "avx512dq", "avx512vl")
 NEEDED_BY = {"fp32": (), "bf16": ("avx512_bf16",), "int8": ("avx512_bf16", "avx512_vnni", "avx512vbmi")}
 COMPILERS = ("c++", "g++", "clang++")
@@ -45,6 +57,10 @@ _INT8_SIGNATURES = {
 
 def unavailable(precision: str = "fp32") -> str | None:
     """Return why the kernel cannot run here, one line, or ``None`` if it can. Compiles nothing."""
+    if precision not in NEEDED_BY:
+        return f"the native kernel has no precision {precision!r}; it has {', '.join(NEEDED_BY)}"
+    if sys.platform != "linux" or platform.machine() != "x86_64":
+        return f"the native kernel runs on Linux on x86-64 processors, not on {sys.platform} on {platform.machine()}"
     features = _cpu_features()
     lacking = [name for name in (*NEEDED, *NEEDED_BY[precision]) if name not in features]
     if lacking:
@@ -63,14 +79,29 @@ def load_library() -> ctypes.CDLL:
     if compiler is None:
         raise ArgumentError(str(unavailable()))
     path = _cache_folder() / f"{_fingerprint(compiler)}.so"
-    if not path.is_file():
-        _compile(compiler, path)
-    library = ctypes.CDLL(str(path))
-    signatures = _SIGNATURES if unavailable("int8") else {**_SIGNATURES, **_INT8_SIGNATURES}
-    for name, (result, arguments) in signatures.items():
-        function = getattr(library, name)
-        function.restype, function.argtypes = result, arguments
+    try:
+        if not path.is_file():
+            _compile(compiler, path)
+        library = ctypes.CDLL(str(path))
+    except OSError as error:
+        raise ArgumentError(
+            f"the native kernel cannot be kept in {str(path.parent)!r} ({error}); set XDG_CACHE_HOME to a folder that "
+            "can be written to and run from"
+        ) from error
+    for name, (result, arguments) in {**_SIGNATURES, **_INT8_SIGNATURES}.items():
+        function = getattr(library, name, None)  # an older compiler leaves out what it does not know
+        if function is not None:
+            function.restype, function.argtypes = result, arguments
+            if result is c_int and name != "vov3d_run":
+                function.errcheck = _number
     return library
+
+
+def _number(made: int, _function: object, _arguments: object) -> int:
+    """Refuse what stands for a failure in place of a map's number."""
+    if made < 0:
+        raise ArgumentError("no memory for the network in the native kernel")
+    return made
 
 
 def _compile(compiler: str, path: Path) -> None:
@@ -112,11 +143,19 @@ def _fingerprint(compiler: str) -> str:
 
 
 def _cache_folder() -> Path:
-    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    folder = Path(base)
-    if not os.access(folder if folder.exists() else folder.parent, os.W_OK):  # a home that cannot be written to
-        folder = Path(tempfile.gettempdir()) / f"cache-{os.getuid()}"
-    return folder / "vov3d" / "native"
+    """A folder of this user's that nobody else can write to; where there is none, one for this process alone."""
+    base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")  # noqa: PTH111 (raises nothing)
+    folder = Path(base) / "vov3d" / "native"
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        found = folder.stat()
+    except OSError:
+        found = None
+    others = stat.S_IWGRP | stat.S_IWOTH
+    if found is None or found.st_uid != os.getuid() or found.st_mode & others or not os.access(folder, os.W_OK):
+        folder = Path(tempfile.mkdtemp(prefix="vov3d-native-"))
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 @functools.cache

@@ -35,10 +35,18 @@ def unsupported(model: nn.Module) -> str | None:
         return "the native kernel sees the frames around each frame; it has no causal form"
     if model.training:
         return "the native kernel is for inference: call eval() first"
-    for module in model.modules():
-        if isinstance(module, Bottleneck) and not isinstance(module.operator, D2Plus1D | D1Plus2D | DepthwiseConv3d):
-            return f"the native kernel has no {type(module.operator).__name__}; depthwise operators only"
-    return None
+    units = [module for module in model.modules() if isinstance(module, Bottleneck)]
+    for unit in units:
+        if not isinstance(unit.operator, D2Plus1D | D1Plus2D | DepthwiseConv3d):
+            return f"the native kernel has no {type(unit.operator).__name__}; depthwise operators only"
+        if not isinstance(unit.gate, nn.Identity | SqueezeExcitation):
+            return f"the native kernel has no gate {type(unit.gate).__name__}"
+    halvings = 1 + sum(stride_of(unit.operator) == 2 for unit in units)
+    return (
+        None
+        if halvings == 5
+        else f"the native kernel knows networks that halve rows and columns 5 times, not {halvings}"
+    )
 
 
 class Lowering:
@@ -205,9 +213,16 @@ def taps(operator: nn.Module, scale: Tensor) -> tuple[Tensor, int]:
     if isinstance(operator, D2Plus1D | D1Plus2D):
         spatial = operator.spatial.weight.flatten(1).double()
         temporal = operator.temporal.weight.flatten(1).double() * scale[:, None]
-        return torch.cat([spatial, temporal], dim=1), operator.spatial.stride[1]
+        return torch.cat([spatial, temporal], dim=1), stride_of(operator)
     assert isinstance(operator, DepthwiseConv3d)
-    return operator.weight.flatten(1).double() * scale[:, None], operator.stride[1]
+    return operator.weight.flatten(1).double() * scale[:, None], stride_of(operator)
+
+
+def stride_of(operator: nn.Module) -> int:
+    """Return the spatial stride of a depthwise operator."""
+    convolution = operator.spatial if isinstance(operator, D2Plus1D | D1Plus2D) else operator
+    assert isinstance(convolution, nn.Conv3d)
+    return convolution.stride[1]
 
 
 def floats(values: Tensor) -> Tensor:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import weakref
 from collections.abc import Sequence
 from ctypes import Array, c_double
-from typing import Literal
+from typing import Literal, NoReturn
 
 import torch
 from torch import Tensor
@@ -44,18 +45,24 @@ class NativeNetwork:
         self, model: VoV3D | X3D, precision: Precision, num_threads: int, calibration: Sequence[Tensor] = ()
     ) -> None:
         self._library = load_library()
-        if precision == "int8":
-            self._network: int = self._library.vov3d_int8_new()
-        else:
-            self._network = self._library.vov3d_new(BITS[precision])
+        new = getattr(self._library, "vov3d_int8_new", None) if precision == "int8" else self._library.vov3d_new
+        made = None if new is None else new(*([] if precision == "int8" else [BITS[precision]]))
+        if made is None:
+            raise ArgumentError(
+                f"the compiler does not know this processor's instructions for {precision}; use a newer one"
+            )
+        self._network: int = made
         weakref.finalize(self, self._library.vov3d_delete, self._network)
         lowering = self._lowering(model, calibration) if precision == "int8" else Lowering(self._library, self._network)
         lowering.add_network(model)
         assert isinstance(model.head, ClipHead)
         self._channels = model.head.expand.conv.out_channels
-        self._head = model.head
+        self._head = copy.deepcopy(model.head).float().eval()
         self.num_threads = num_threads
         self.steps = tuple(lowering.steps)
+
+    def __reduce__(self) -> NoReturn:
+        raise ArgumentError("a compiled network lives in its process alone; save the network and compile it anew")
 
     def _lowering(self, model: VoV3D | X3D, calibration: Sequence[Tensor]) -> Int8Lowering:
         seen = observe(model, calibration)
@@ -65,9 +72,7 @@ class NativeNetwork:
     def __call__(self, clips: Tensor) -> Tensor:
         """Return the logits."""
         with torch.inference_mode():
-            pooled = self.features(clips).mean(dim=(2, 3, 4), keepdim=True)
-            logits: Tensor = self._head.classifier(self._head.after_pool(pooled).flatten(1))
-        return logits
+            return self._head.classify(self.features(clips))
 
     def position_logits(self, clips: Tensor, window: tuple[int, int, int] = (16, 7, 7)) -> Tensor:
         """Return the logits at every position of the head's window, as `ClipClassifier.position_logits` does.
@@ -102,7 +107,8 @@ class NativeNetwork:
         check_clips(clips)
         clips = clips.detach().to("cpu", torch.float32).contiguous()
         num_clips, _, frames, rows, columns = clips.shape
-        features = torch.empty(num_clips, frames, -(-rows // 32), -(-columns // 32), self._channels)
+        shape = num_clips, frames, -(-rows // 32), -(-columns // 32), self._channels
+        features = torch.empty(shape, dtype=torch.float32, device="cpu")
         failed = self._library.vov3d_run(
             *(self._network, pointer(clips), num_clips, frames, rows, columns, pointer(features), self.num_threads),
             seconds,

@@ -117,13 +117,13 @@ def _tried(backend: Backend, job: Job, expected: Tensor) -> Optimized | str:
     try:
         with torch.no_grad():
             optimized = Optimized(backend.name, backend.compile(job), job)
+            logits = optimized(job.example)
     except ArgumentError as error:
         return str(error)
     except Exception as error:  # noqa: BLE001  other people's compilers raise what they like
         return f"it fails on this network: {type(error).__name__}: {_reason(error)}"
     finally:
         torch.set_num_threads(before)
-    logits = optimized(job.example)
     scale = expected.abs().max().clamp_min(torch.finfo(torch.float32).tiny)
     optimized.max_error = float((logits - expected).abs().max() / scale)
     optimized.cosine = float(torch.cosine_similarity(logits.double(), expected.double()).min())

@@ -11,7 +11,7 @@ CLIPS_AT_A_TIME = 4  # of a calibration
 
 def refuses(model: ClipClassifier, precision: Precision) -> str | None:
     """Say what the kernel lacks here, or that it does not know the network."""
-    return native.unavailable(precision) or native.supports(model)
+    return native.unavailable(precision) or native.unsupported(model)
 
 
 def compile_trunk(job: Job) -> Compiled:

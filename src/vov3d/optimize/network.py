@@ -6,6 +6,7 @@ import copy
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import NoReturn, SupportsIndex
 
 import torch
 from torch import Tensor, nn
@@ -76,6 +77,9 @@ class Optimized(nn.Module):
         if mode:
             raise ArgumentError("an optimised network cannot be trained; train the network and optimise it again")
         return self
+
+    def __reduce_ex__(self, _protocol: SupportsIndex) -> NoReturn:
+        raise ArgumentError("an optimised network lives in its process alone; save the network and optimise it again")
 
     def __str__(self) -> str:
         threads = f"{self.num_threads} thread{'s' if self.num_threads > 1 else ''}"

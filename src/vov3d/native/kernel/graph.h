@@ -3,6 +3,7 @@
 #include <time.h>
 
 #include <atomic>
+#include <exception>
 #include <memory>
 #include <mutex>
 #include <thread>
@@ -11,6 +12,16 @@
 #include "step.h"
 
 namespace vov3d {
+
+// What some work returns, or what stands for a failure: no exception may reach Python.
+template <class T, class Work>
+T guarded(T failed, const Work& work) {
+  try {
+    return work();
+  } catch (const std::exception&) {
+    return failed;
+  }
+}
 
 // Of this thread: other programs that use the processor in between do not count.
 inline double cpu_seconds() {
@@ -65,7 +76,7 @@ inline void Graph::plan(Shape clip, int threads) {
   if (clip.frames == planned_.frames && clip.rows == planned_.rows && clip.columns == planned_.columns &&
       int(memories_.size()) == threads)
     return;
-  planned_ = clip;
+  planned_ = Shape{0, 0, 0};  // until all of it is there
   layout_ = Layout();
   map_places_.clear(), own_places_.clear(), memories_.clear(), scratch_.clear();
   long scratch = 0;
@@ -80,6 +91,7 @@ inline void Graph::plan(Shape clip, int threads) {
   memories_.resize(threads);
   scratch_.resize(threads);
   for (Buffer<char>& buffer : scratch_) buffer.resize(scratch);
+  planned_ = clip;
 }
 
 inline Graph::Memory& Graph::memory(int thread) {
@@ -120,10 +132,25 @@ inline void Graph::run(const float* clips, int num_clips, Shape clip, float* fea
     if (apart < num_clips) all.wait();
     for (int n = apart; n < num_clips; ++n) walk(all, n, 0, thread);
   };
+  enum { WAIT, GO, GIVE_UP };
+  std::atomic<int> word{WAIT};
   std::vector<std::thread> others;
-  for (int thread = 1; thread < threads; ++thread) others.emplace_back(work, thread);
-  work(0);
-  for (std::thread& other : others) other.join();
+  const auto end = [&](int said) {
+    word = said;
+    if (said == GO) work(0);
+    for (std::thread& other : others) other.join();
+  };
+  try {
+    for (int thread = 1; thread < threads; ++thread)
+      others.emplace_back([&, thread] {
+        while (word == WAIT) std::this_thread::yield();
+        if (word == GO) work(thread);
+      });
+  } catch (...) {  // no more threads are to be had, and each waits for all
+    end(GIVE_UP);
+    throw;
+  }
+  end(GO);
 }
 
 }  // namespace vov3d

@@ -18,32 +18,43 @@ struct Beside {
 
 inline long pitch_of(int channels) { return rounded_up(channels, 4); }
 
+constexpr long value_bytes(Values values) { return values == Values::BYTES ? 1 : values == Values::WORDS ? 2 : 4; }
+
 // Writes sums as a map [pixel][channels].
 template <Values TO>
 struct ByteWriter {
-  const ByteMatrix& matrix;
+  const float *scale, *bias;
   void* map;
   const void* shortcut;  // or null
-  Beside beside;
+  Values values;         // of the shortcut
+  float shortcut_scale;
+  long pitch;
 
-  void operator()(long pixel, int block, __m512i sums) const {
-    const long pitch = pitch_of(matrix.outputs), at = pixel * pitch + block * LANES;
+  ByteWriter(const ByteMatrix& matrix, void* map_, const void* shortcut_, Beside beside)
+      : scale(matrix.scale.data()), bias(matrix.bias.data()), map(map_), shortcut(shortcut_), values(beside.values),
+        shortcut_scale(beside.scale), pitch(pitch_of(matrix.outputs)) {}
+
+  auto operator()(int block) const {
     const Mask lanes = first_lanes(int(pitch) - block * LANES);
-    Vector x = matrix.value(sums, block);
-    if (shortcut) {
-      const __m512i added = beside.values == Values::WORDS
-                                ? _mm512_cvtepi16_epi32(_mm256_maskz_loadu_epi16(lanes, (const short*)shortcut + at))
-                                : _mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8(lanes, (const Byte*)shortcut + at));
-      x = _mm512_fmadd_ps(_mm512_cvtepi32_ps(added), _mm512_set1_ps(beside.scale), x);
-    }
-    if constexpr (TO == Values::BYTES) _mm_mask_storeu_epi8((Byte*)map + at, lanes, rectified_bytes(x));
-    if constexpr (TO == Values::WORDS)
-      _mm256_mask_storeu_epi16((short*)map + at, lanes, _mm512_cvtsepi32_epi16(_mm512_cvtps_epi32(x)));
-    if constexpr (TO == Values::FLOATS) Float32::store((float*)map + at, relu(x), lanes);
+    return [lanes, affine = Affine(scale, bias, block), factor = _mm512_set1_ps(shortcut_scale), pitch = pitch,
+            values = values, to = (char*)map + block * LANES * value_bytes(TO),
+            beside = shortcut ? (const char*)shortcut + block * LANES * value_bytes(values) : nullptr](
+               long pixel, __m512i sums) __attribute__((always_inline)) {
+      Vector x = affine(sums);
+      const long at = pixel * pitch;
+      if (beside) {
+        const __m512i added = values == Values::WORDS
+                                  ? _mm512_cvtepi16_epi32(_mm256_maskz_loadu_epi16(lanes, (const short*)beside + at))
+                                  : _mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8(lanes, (const Byte*)beside + at));
+        x = _mm512_fmadd_ps(_mm512_cvtepi32_ps(added), factor, x);
+      }
+      if constexpr (TO == Values::BYTES) _mm_mask_storeu_epi8((Byte*)to + at, lanes, rectified_bytes(x));
+      if constexpr (TO == Values::WORDS)
+        _mm256_mask_storeu_epi16((short*)to + at, lanes, _mm512_cvtsepi32_epi16(_mm512_cvtps_epi32(x)));
+      if constexpr (TO == Values::FLOATS) Float32::store((float*)to + at, relu(x), lanes);
+    };
   }
 };
-
-inline long value_bytes(Values values) { return values == Values::BYTES ? 1 : values == Values::WORDS ? 2 : 4; }
 
 struct BytePointwise : Step {
   ByteMatrix matrix;
@@ -72,7 +83,8 @@ struct BytePointwise : Step {
     const long step = stride == 1 ? TASK : out.columns, pitch = pitch_of(matrix.outputs);
     walk.team.share(int((out.pixels() + step - 1) / step), [&](int task) {
       const long first = task * step, pixels = std::min(step, out.pixels() - first);
-      const char* shortcut = beside.map < 0 ? nullptr : walk.maps[beside.map] + first * pitch * value_bytes(beside.values);
+      const char* shortcut =
+          beside.map < 0 ? nullptr : walk.maps[beside.map] + first * pitch * value_bytes(beside.values);
       const ByteWriter<TO> writer{matrix, map + first * pitch * value_bytes(TO), shortcut, beside};
       multiply_bytes(matrix, sources(walk, out, first), pixels, writer);
     });

@@ -1,7 +1,8 @@
 // Depthwise 3x3x3 on bytes, two output frames at a time, and Swish by table.
 //
 // Bytes of the same channel and pixel in four neighbouring frames lie side by side. One instruction multiplies them by
-// the taps (a, b, c, 0) and adds up, which is what the second frame gives in time; the taps (0, a, b, c) give the third.
+// the taps (a, b, c, 0) and adds up, which is the sum in time around the second frame; (0, a, b, c) is that around the
+// third.
 #pragma once
 #include "int8_product.h"
 
@@ -36,14 +37,15 @@ inline void pack_taps(const Level* kernel, int channels, Level* taps) {
       }
 }
 
-// One row of two frames: write(column, block of 16 channels, sums of the first frame, sums of the second).
+// One row of two frames: write(block of 16 channels)(column, sums of the first frame, sums of the second).
 template <class Write>
 inline void depthwise_row(const Byte* const rows[3], int columns, int stride, long channels, const Level* kernel,
-                          const Write& write) {
+                          Write write) {
   for (int block = 0; block < channels / LANES; ++block, kernel += TAPS * 64) {
     __m512i taps[TAPS];
 #pragma GCC unroll 18
     for (int i = 0; i < TAPS; ++i) taps[i] = _mm512_load_si512(kernel + 64 * i);
+    auto write_pixel = write(block);
     for (int column = 0; column < columns; ++column) {
       const long at = 4 * (column * stride * channels + LANES * block);
       __m512i now = _mm512_setzero_si512(), next = now;
@@ -55,7 +57,7 @@ inline void depthwise_row(const Byte* const rows[3], int columns, int stride, lo
           now = _mm512_dpbusd_epi32(now, seen, taps[3 * y + x]);
           next = _mm512_dpbusd_epi32(next, seen, taps[9 + 3 * y + x]);
         }
-      write(column, block, now, next);
+      write_pixel(column, now, next);
     }
   }
 }

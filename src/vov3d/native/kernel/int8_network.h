@@ -58,11 +58,14 @@ inline ByteNetwork* byte_network(void* network) { return static_cast<ByteNetwork
 
 extern "C" {
 
-void* vov3d_int8_new() { return static_cast<vov3d::Graph*>(new vov3d::ByteNetwork()); }
+void* vov3d_int8_new() {
+  return vov3d::guarded<void*>(nullptr, [] { return static_cast<vov3d::Graph*>(new vov3d::ByteNetwork()); });
+}
 
 int vov3d_int8_stem(void* network, int channels, const std::int8_t* spatial, const float* temporal, const float* bias,
                     float step, float zero) {
-  return vov3d::byte_network(network)->stem(channels, spatial, temporal, bias, step, zero);
+  return vov3d::guarded(
+      -1, [&] { return vov3d::byte_network(network)->stem(channels, spatial, temporal, bias, step, zero); });
 }
 
 int vov3d_int8_unit(void* network, int input, int channels, int outputs, int stride, const std::int8_t* expand,
@@ -72,28 +75,33 @@ int vov3d_int8_unit(void* network, int input, int channels, int outputs, int str
                     int zero, const std::int8_t* project, const float* project_scale, const float* project_bias,
                     int shortcut, float shortcut_scale) {
   using namespace vov3d;
-  ByteNetwork* bytes = byte_network(network);
-  ByteGate gate;
-  gate.hidden = hidden;
-  if (hidden) {
-    gate.squeeze.assign(squeeze, squeeze + hidden * channels);
-    gate.squeeze_bias.assign(squeeze_bias, squeeze_bias + hidden);
-    gate.excite.assign(excite, excite + hidden * channels);
-    gate.excite_bias.assign(excite_bias, excite_bias + channels);
-    gate.scale.assign(gate_scale, gate_scale + channels);
-  }
-  return bytes->unit(input, channels, outputs, stride,
-                     ByteMatrix(expand, expand_scale, expand_bias, channels, {bytes->channels_of(input)}),
-                     ByteMatrix(project, project_scale, project_bias, outputs, {channels}), kernel, scale, bias,
-                     std::move(gate), table, zero, shortcut, shortcut_scale);
+  return guarded(-1, [&] {
+    ByteNetwork* bytes = byte_network(network);
+    ByteGate gate;
+    gate.hidden = hidden;
+    if (hidden) {
+      gate.squeeze.assign(squeeze, squeeze + hidden * channels);
+      gate.squeeze_bias.assign(squeeze_bias, squeeze_bias + hidden);
+      gate.excite.assign(excite, excite + hidden * channels);
+      gate.excite_bias.assign(excite_bias, excite_bias + channels);
+      gate.scale.assign(gate_scale, gate_scale + channels);
+    }
+    return bytes->unit(input, channels, outputs, stride,
+                       ByteMatrix(expand, expand_scale, expand_bias, channels, {bytes->channels_of(input)}),
+                       ByteMatrix(project, project_scale, project_bias, outputs, {channels}), kernel, scale, bias,
+                       std::move(gate), table, zero, shortcut, shortcut_scale);
+  });
 }
 
 // values: 0 bytes, 1 signed 16-bit words, 2 the features in float32.
 int vov3d_int8_pointwise(void* network, int num_inputs, const int* inputs, int outputs, int stride,
                          const std::int8_t* matrix, const float* scale, const float* bias, int shortcut,
                          float shortcut_scale, int values) {
-  return vov3d::byte_network(network)->pointwise(std::vector<int>(inputs, inputs + num_inputs), outputs, stride, matrix,
-                                                 scale, bias, shortcut, shortcut_scale, vov3d::Values(values));
+  return vov3d::guarded(-1, [&] {
+    return vov3d::byte_network(network)->pointwise(std::vector<int>(inputs, inputs + num_inputs), outputs, stride,
+                                                   matrix, scale, bias, shortcut, shortcut_scale,
+                                                   vov3d::Values(values));
+  });
 }
 }
 #endif

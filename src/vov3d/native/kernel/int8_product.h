@@ -25,6 +25,16 @@ struct ByteSource {
   long bytes;
 };
 
+// What turns the sums of 16 channels into values.
+struct Affine {
+  Vector scale, bias;
+
+  Affine(const float* scale_, const float* bias_, int block)
+      : scale(_mm512_load_ps(scale_ + block * LANES)), bias(_mm512_load_ps(bias_ + block * LANES)) {}
+
+  Vector operator()(__m512i sums) const { return _mm512_fmadd_ps(_mm512_cvtepi32_ps(sums), scale, bias); }
+};
+
 // A matrix of levels [outputs][inputs] as tiles read it, and what turns its sums into outputs.
 struct ByteMatrix {
   Buffer<Level> levels;  // [tile][word][block of the tile][16][4]
@@ -55,10 +65,7 @@ struct ByteMatrix {
   int tiles() const { return (blocks + WIDEST - 1) / WIDEST; }
   int tile_blocks(int tile, int first) const { return (blocks - first + tiles() - tile - 1) / (tiles() - tile); }
 
-  Vector value(__m512i sums, int block) const {
-    return _mm512_fmadd_ps(_mm512_cvtepi32_ps(sums), _mm512_load_ps(scale.data() + block * LANES),
-                           _mm512_load_ps(bias.data() + block * LANES));
-  }
+  Affine affine(int block) const { return Affine(scale.data(), bias.data(), block); }
 
  private:
   static int inputs_before(const std::vector<int>& column) {
@@ -73,7 +80,7 @@ inline __m128i rectified_bytes(Vector x) {
 }
 
 template <int BLOCKS, int ROWS, class Write>
-inline void byte_tile(const std::vector<ByteSource>& sources, long pixel, const Level* levels, const Write& write) {
+inline void byte_tile(const std::vector<ByteSource>& sources, long pixel, const Level* levels, int first, Write write) {
   __m512i sums[ROWS][BLOCKS];
 #pragma GCC unroll 16
   for (int row = 0; row < ROWS; ++row)
@@ -97,39 +104,39 @@ inline void byte_tile(const std::vector<ByteSource>& sources, long pixel, const 
       }
     }
   }
-#pragma GCC unroll 16
-  for (int row = 0; row < ROWS; ++row)
 #pragma GCC unroll 6
-    for (int block = 0; block < BLOCKS; ++block) write(pixel + row, block, sums[row][block]);
+  for (int block = 0; block < BLOCKS; ++block) {
+    const auto write_pixel = write(first + block);
+#pragma GCC unroll 16
+    for (int row = 0; row < ROWS; ++row) write_pixel(pixel + row, sums[row][block]);
+  }
 }
 
 // The last tile overlaps the one before it; fewer pixels than a tile has are made one by one.
 template <int BLOCKS, class Write>
-void byte_tiles(const std::vector<ByteSource>& sources, long pixels, const Level* levels, const Write& write) {
+void byte_tiles(const std::vector<ByteSource>& sources, long pixels, const Level* levels, int first, Write write) {
   constexpr int ROWS = tile_rows(BLOCKS);
   if (pixels < ROWS)
-    for (long pixel = 0; pixel < pixels; ++pixel) byte_tile<BLOCKS, 1>(sources, pixel, levels, write);
+    for (long pixel = 0; pixel < pixels; ++pixel) byte_tile<BLOCKS, 1>(sources, pixel, levels, first, write);
   else
     for (long pixel = 0; pixel < pixels; pixel += ROWS)
-      byte_tile<BLOCKS, ROWS>(sources, std::min(pixel, pixels - ROWS), levels, write);
+      byte_tile<BLOCKS, ROWS>(sources, std::min(pixel, pixels - ROWS), levels, first, write);
 }
 
-// Calls write(pixel, block of 16 outputs, sums); for some pixels twice.
+// Calls write(block of 16 outputs)(pixel, sums); for some pixels twice. What it returns holds copies of all that it
+// needs: bytes that are stored may be part of anything, so that a reference would be followed again for each of them.
 template <class Write>
-void multiply_bytes(const ByteMatrix& matrix, const std::vector<ByteSource>& sources, long pixels, const Write& write) {
+void multiply_bytes(const ByteMatrix& matrix, const std::vector<ByteSource>& sources, long pixels, Write write) {
   const Level* levels = matrix.levels.data();
   for (int tile = 0, first = 0; tile < matrix.tiles(); ++tile) {
     const int blocks = matrix.tile_blocks(tile, first);
-    const auto shifted = [&](long pixel, int block, __m512i sums) __attribute__((always_inline)) {
-      write(pixel, first + block, sums);
-    };
     switch (blocks) {
-      case 1: byte_tiles<1>(sources, pixels, levels, shifted); break;
-      case 2: byte_tiles<2>(sources, pixels, levels, shifted); break;
-      case 3: byte_tiles<3>(sources, pixels, levels, shifted); break;
-      case 4: byte_tiles<4>(sources, pixels, levels, shifted); break;
-      case 5: byte_tiles<5>(sources, pixels, levels, shifted); break;
-      default: byte_tiles<6>(sources, pixels, levels, shifted);
+      case 1: byte_tiles<1>(sources, pixels, levels, first, write); break;
+      case 2: byte_tiles<2>(sources, pixels, levels, first, write); break;
+      case 3: byte_tiles<3>(sources, pixels, levels, first, write); break;
+      case 4: byte_tiles<4>(sources, pixels, levels, first, write); break;
+      case 5: byte_tiles<5>(sources, pixels, levels, first, write); break;
+      default: byte_tiles<6>(sources, pixels, levels, first, write);
     }
     first += blocks;
     levels += 64 * matrix.words * blocks;

@@ -16,6 +16,20 @@ struct ByteGate {
   std::vector<float> scale;  // of a 16-bit value's gate: from (0, 1) to 2^-15 steps of the table
 };
 
+// Writes sums as bytes where each pixel has its place.
+struct WideWriter {
+  const float *scale, *bias;
+  const long* places;
+  Byte* map;
+
+  auto operator()(int block) const {
+    return [affine = Affine(scale, bias, block), places = places, to = map + block * LANES](
+               long pixel, __m512i sums) __attribute__((always_inline)) {
+      _mm_store_si128((__m128i*)(to + places[pixel]), rectified_bytes(affine(sums)));
+    };
+  }
+};
+
 struct ByteUnit : Step {
   static constexpr long CACHE_BYTES = 400 << 10;
   static constexpr int TASK = 64;  // pixels that are projected at once
@@ -113,9 +127,7 @@ struct ByteUnit : Step {
   void expand_rows(const Walk& walk, long first, long pixels, const long* places, Byte* wide) const {
     const std::vector<ByteSource> source{
         {(const Byte*)walk.maps[inputs[0]] + first * from.pitch(), from.pitch(), from.pitch()}};
-    multiply_bytes(expand, source, pixels, [&](long pixel, int block, __m512i sums) __attribute__((always_inline)) {
-      _mm_store_si128((__m128i*)(wide + places[pixel] + block * LANES), rectified_bytes(expand.value(sums, block)));
-    });
+    multiply_bytes(expand, source, pixels, WideWriter{expand.scale.data(), expand.bias.data(), places, wide});
   }
 
   void two_frames(const Walk& walk, Shape out, Strip strip, int frame, const Byte* const* seen, long bytes, Byte* quads,
@@ -145,43 +157,45 @@ struct ByteUnit : Step {
     }
   }
 
-  Vector value(__m512i sums, int block) const {
-    return _mm512_fmadd_ps(_mm512_cvtepi32_ps(sums), _mm512_load_ps(scale.data() + block * LANES),
-                           _mm512_load_ps(bias.data() + block * LANES));
-  }
-
   void active_row(const Byte* const* rows, Shape out, Byte* row) const {
-    const long second = group_bytes(out);
-    depthwise_row(rows, out.columns, stride, channels, taps.data(), [&](int x, int block, __m512i now, __m512i next) __attribute__((always_inline)) {
-      Byte* at = row + x * channels + block * LANES;
-      _mm_store_si128((__m128i*)at, _mm512_cvtsepi32_epi8(_mm512_cvtps_epi32(value(now, block))));
-      _mm_store_si128((__m128i*)(at + second), _mm512_cvtsepi32_epi8(_mm512_cvtps_epi32(value(next, block))));
-    });
+    const long second = group_bytes(out), pitch = channels;
+    const auto write = [scale = scale.data(), bias = bias.data(), row, second, pitch](int block) {
+      return [affine = Affine(scale, bias, block), to = row + block * LANES, second, pitch](
+                 int x, __m512i now, __m512i next) __attribute__((always_inline)) {
+        Byte* at = to + x * pitch;
+        _mm_store_si128((__m128i*)at, _mm512_cvtsepi32_epi8(_mm512_cvtps_epi32(affine(now))));
+        _mm_store_si128((__m128i*)(at + second), _mm512_cvtsepi32_epi8(_mm512_cvtps_epi32(affine(next))));
+      };
+    };
+    depthwise_row(rows, out.columns, stride, channels, taps.data(), write);
   }
 
   void gated_row(const Byte* const* rows, Shape out, int frame, int y, short* mixed, std::int64_t* totals) const {
     short* row = mixed + (frame * out.frame() + long(y) * out.columns) * channels;
     const bool both = frame + 1 < out.frames;
-    const long second = out.frame() * channels;
-    __m512i total = _mm512_setzero_si512();
-    depthwise_row(rows, out.columns, stride, channels, taps.data(), [&](int x, int block, __m512i now, __m512i next) __attribute__((always_inline)) {
-      short* at = row + x * channels + block * LANES;
-      const __m256i first = _mm512_cvtsepi32_epi16(_mm512_cvtps_epi32(value(now, block)));
-      _mm256_storeu_si256((__m256i*)at, first);
-      total = x ? _mm512_add_epi32(total, _mm512_cvtepi16_epi32(first)) : _mm512_cvtepi16_epi32(first);
-      if (both) {
-        const __m256i other = _mm512_cvtsepi32_epi16(_mm512_cvtps_epi32(value(next, block)));
-        _mm256_storeu_si256((__m256i*)(at + second), other);
-        total = _mm512_add_epi32(total, _mm512_cvtepi16_epi32(other));
-      }
-      if (x == out.columns - 1) add_totals(total, totals + block * LANES);
-    });
+    const long second = both ? out.frame() * channels : 0, pitch = channels;
+    const int last = out.columns - 1;
+    const __m512i counted = _mm512_set1_epi32(both ? -1 : 0);
+    const auto write = [=, scale = scale.data(), bias = bias.data()](int block) {
+      return [=, affine = Affine(scale, bias, block), to = row + block * LANES, total = _mm512_setzero_si512()](
+                 int x, __m512i now, __m512i next) mutable __attribute__((always_inline)) {
+        const __m512i first = _mm512_cvtps_epi32(affine(now));
+        const __m512i other = _mm512_cvtps_epi32(affine(next));
+        short* at = to + x * pitch;
+        _mm256_storeu_si256((__m256i*)(at + second), _mm512_cvtsepi32_epi16(other));  // nothing, if there is no second
+        _mm256_storeu_si256((__m256i*)at, _mm512_cvtsepi32_epi16(first));
+        total = _mm512_add_epi32(_mm512_add_epi32(total, first), _mm512_and_si512(other, counted));
+        if (x == last) add_totals(total, totals + block * LANES);
+      };
+    };
+    depthwise_row(rows, out.columns, stride, channels, taps.data(), write);
   }
 
   static void add_totals(__m512i total, std::int64_t* to) {
-    _mm512_storeu_si512(to, _mm512_add_epi64(_mm512_loadu_si512(to), _mm512_cvtepi32_epi64(_mm512_castsi512_si256(total))));
-    _mm512_storeu_si512(to + 8, _mm512_add_epi64(_mm512_loadu_si512(to + 8),
-                                                 _mm512_cvtepi32_epi64(_mm512_extracti64x4_epi64(total, 1))));
+    for (int half = 0; half < 2; ++half, to += 8) {
+      const __m256i part = half ? _mm512_extracti64x4_epi64(total, 1) : _mm512_castsi512_si256(total);
+      _mm512_storeu_si512(to, _mm512_add_epi64(_mm512_loadu_si512(to), _mm512_cvtepi32_epi64(part)));
+    }
   }
 
   void project_pixels(const Walk& walk, long first, long pixels, const Byte* active) const {

@@ -1,6 +1,4 @@
 // The network, and the functions that Python calls.
-#include <stdexcept>
-
 #include "graph.h"
 #include "int8_network.h"
 #include "unit.h"
@@ -74,53 +72,61 @@ vov3d::FloatNetwork* float_network(void* network) {
   return static_cast<vov3d::FloatNetwork*>(static_cast<vov3d::Graph*>(network));
 }
 
+vov3d::Graph* new_network(int bits) {
+  if (bits == 32) return new vov3d::Network<vov3d::Float32>();
+#if defined(__AVX512BF16__)
+  if (bits == 16) return new vov3d::Network<vov3d::BFloat16>();
+#endif
+  return nullptr;
+}
+
 }  // namespace
 
 extern "C" {
 
+// Null if the compiler does not know the instructions, or there is no memory.
 void* vov3d_new(int bits) {
-  if (bits == 32) return static_cast<vov3d::Graph*>(new vov3d::Network<vov3d::Float32>());
-  return static_cast<vov3d::Graph*>(new vov3d::Network<vov3d::BFloat16>());
+  return vov3d::guarded<void*>(nullptr, [&] { return new_network(bits); });
 }
 
 void vov3d_delete(void* network) { delete static_cast<vov3d::Graph*>(network); }
 
 int vov3d_stem(void* network, int channels, const float* spatial, const float* temporal, const float* bias) {
-  return float_network(network)->stem(channels, spatial, temporal, bias);
+  return vov3d::guarded(-1, [&] { return float_network(network)->stem(channels, spatial, temporal, bias); });
 }
 
 int vov3d_unit(void* network, int input, int channels, int outputs, int stride, int separable, const float* expand,
                const float* expand_bias, const float* kernel, const float* bias, int hidden, const float* squeeze,
                const float* squeeze_bias, const float* excite, const float* excite_bias, const float* project,
                const float* project_bias, int shortcut) {
-  vov3d::Gate gate;
-  gate.hidden = hidden;
-  if (hidden) {
-    gate.squeeze.assign(squeeze, squeeze + hidden * channels);
-    gate.squeeze_bias.assign(squeeze_bias, squeeze_bias + hidden);
-    gate.excite.assign(excite, excite + hidden * channels);
-    gate.excite_bias.assign(excite_bias, excite_bias + channels);
-  }
-  return float_network(network)->unit(input, channels, outputs, stride, separable, expand,
-                                                        expand_bias, kernel, bias, std::move(gate), project,
-                                                        project_bias, shortcut);
+  return vov3d::guarded(-1, [&] {
+    vov3d::Gate gate;
+    gate.hidden = hidden;
+    if (hidden) {
+      gate.squeeze.assign(squeeze, squeeze + hidden * channels);
+      gate.squeeze_bias.assign(squeeze_bias, squeeze_bias + hidden);
+      gate.excite.assign(excite, excite + hidden * channels);
+      gate.excite_bias.assign(excite_bias, excite_bias + channels);
+    }
+    return float_network(network)->unit(input, channels, outputs, stride, separable, expand, expand_bias, kernel, bias,
+                                        std::move(gate), project, project_bias, shortcut);
+  });
 }
 
 int vov3d_pointwise(void* network, int num_inputs, const int* inputs, int outputs, int stride, const float* matrix,
                     const float* bias, int shortcut, int rectified, int last) {
-  return float_network(network)->pointwise(std::vector<int>(inputs, inputs + num_inputs), outputs,
-                                                             stride, matrix, bias, shortcut, rectified, last);
+  return vov3d::guarded(-1, [&] {
+    return float_network(network)->pointwise(std::vector<int>(inputs, inputs + num_inputs), outputs, stride, matrix,
+                                             bias, shortcut, rectified, last);
+  });
 }
 
 // 0, or 1 if there is not enough memory or a thread cannot be made.
 int vov3d_run(void* network, const float* clips, int num_clips, int frames, int rows, int columns, float* features,
               int threads, double* seconds) {
-  try {
-    static_cast<vov3d::Graph*>(network)->run(clips, num_clips, {frames, rows, columns}, features, threads,
-                                                  seconds);
+  return vov3d::guarded(1, [&] {
+    static_cast<vov3d::Graph*>(network)->run(clips, num_clips, {frames, rows, columns}, features, threads, seconds);
     return 0;
-  } catch (const std::exception&) {
-    return 1;
-  }
+  });
 }
 }

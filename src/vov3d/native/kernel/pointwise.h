@@ -98,7 +98,7 @@ template <int PIXELS, int PITCH>
 DensePixels<PITCH> pixels_of(const DenseSource<PITCH>& source, long pixel) { return {source, pixel}; }
 
 // One tile: out(pixel, panel, sum) for PIXELS pixels from `pixel` on and PANELS panels from `panel` on; sums begin with
-// the bias where the precision sums in float32.
+// the bias.
 template <class P, int PIXELS, int PANELS, class AnySource, class Out>
 inline void multiply_tile(const Panels<P>& panels, const std::vector<AnySource>& sources, long pixel, int panel,
                           const Out& out) {

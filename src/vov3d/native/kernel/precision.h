@@ -55,6 +55,7 @@ struct Float32 {
   }
 };
 
+#if defined(__AVX512BF16__)
 struct BFloat16 {
   using Element = std::uint16_t;
   using Sum = __m512;
@@ -84,5 +85,6 @@ struct BFloat16 {
     return _mm512_mul_ps(x, _mm512_rcp14_ps(below));
   }
 };
+#endif
 
 }  // namespace vov3d

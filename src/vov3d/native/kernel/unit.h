@@ -6,7 +6,8 @@
 //     frame t ── expand ──> tile with a border ── 3x3 ──> taps in time, owed to t-1, t, t+1 ──> output of frame t-1
 //
 // Without a gate and with all panels in one tile that output is activated and projected at once. Else it is written,
-// the sums for the gate along with it, and a second pass activates and projects chunk by chunk.
+// the sums for the gate along with it, and a second pass activates and projects chunk by chunk. Before the first unit
+// stands the stem, whose rows come from `Front`.
 #pragma once
 #include <cmath>
 
@@ -123,74 +124,92 @@ struct Unit : Step {
     return tiling;
   }
 
+  // What lies between the two products of one tile: [panel][row][column][16], `wide` with a border of zeros.
+  struct Middle {
+    Element* wide;
+    float* owed[2];
+    long wide_row, wide_plane, owed_plane;
+  };
+
   template <int STRIDE, bool SEPARABLE>
   void walk_tile(const Walk& walk, Shape in, Shape out, Tile tile, bool fused, Element* mixed, float* sums) const {
     Scratch scratch(walk.scratch);
-    const long row_pitch = long(in.columns + 2) * LANES, plane = in_rows(tile.rows) * row_pitch;
-    const long pixels = long(tile.rows) * out.columns, owed_plane = pixels * LANES;
-    Element* wide = scratch.take<Element>(tile.panels * plane);
-    float* owed[2] = {scratch.take<float>(tile.panels * owed_plane), scratch.take<float>(tile.panels * owed_plane)};
-    Element* here = fused ? scratch.take<Element>(tile.panels * owed_plane) : nullptr;
     const int above = tile.first_row * STRIDE - 1;
     const int begin = std::max(above, 0), end = std::min(above + in_rows(tile.rows), in.rows);
-    int* places = scratch.take<int>(long(end - begin) * in.columns);
+    const long wanted = long(end - begin) * in.columns, pixels = long(tile.rows) * out.columns;
+    const Middle middle = take_middle(in, out, tile, scratch);
+    Element* here = fused ? scratch.take<Element>(tile.panels * middle.owed_plane) : nullptr;
+    int* places = scratch.take<int>(wanted);
     for (int y = begin, i = 0; y < end; ++y)
-      for (int x = 0; x < in.columns; ++x) places[i++] = int(((y - above) * (in.columns + 2) + x + 1) * LANES);
+      for (int x = 0; x < in.columns; ++x) places[i++] = int((y - above) * middle.wide_row + (x + 1) * LANES);
     const Strip input = front ? front->rows(walk, begin, end, scratch) : Strip{walk.maps[inputs[0]], 0, in.rows};
     if (front && tile.first_panel == 0) front->write_shortcut(walk, input, tile.first_row, tile.first_row + tile.rows);
-    std::memset(wide, 0, tile.panels * plane * sizeof(Element));
-    std::memset(owed[0], 0, tile.panels * owed_plane * 4);
-    std::memset(owed[1], 0, tile.panels * owed_plane * 4);
     std::memset(sums, 0, tile.panels * LANES * 4);
-
     for (int frame = 0; frame <= in.frames; ++frame) {
       if (frame < in.frames)
-        expand_frame(input.data, input.pixel(frame, begin, in.columns), long(end - begin) * in.columns, tile, places,
-                     wide, plane);
+        expand_frame(input.data, input.pixel(frame, begin, in.columns), wanted, tile, places, middle);
       else
-        std::memset(wide, 0, tile.panels * plane * sizeof(Element));
-      Element* done = fused ? here
-                            : mixed + (tile.first_panel * out.pixels() + (frame - 1) * out.frame() +
-                                       long(tile.first_row) * out.columns) * LANES;
-      const long done_plane = fused ? owed_plane : out.pixels() * LANES;
-      for (int panel = 0; panel < tile.panels; ++panel) {
-        const int whole = tile.first_panel + panel;
-        const float* kernel = taps.data() + long(whole) * num_taps() * LANES;
-        const Vector shift = _mm512_load_ps(bias.data() + whole * LANES);
-        Vector sum = _mm512_load_ps(sums + panel * LANES);
-        for (int y = 0; y < tile.rows; ++y) {
-          Element* to_row = done + panel * done_plane + long(y) * out.columns * LANES;
-          const long owed_row = panel * owed_plane + long(y) * out.columns * LANES;
-          auto rows = [&](auto finish) {
-            Depthwise<P, STRIDE, SEPARABLE>::row(wide + panel * plane + y * STRIDE * row_pitch, row_pitch, kernel,
-                                                 owed[0] + owed_row, owed[1] + owed_row, out.columns, finish);
-          };
-          if (frame == 0)
-            rows([](int, Vector) {});
-          else if (gate.hidden)
-            rows([&](int column, Vector x) {
-              x = _mm512_add_ps(x, shift);
-              sum = _mm512_add_ps(sum, x);
-              P::store(to_row + column * LANES, x);
-            });
-          else
-            rows([&](int column, Vector x) { P::store(to_row + column * LANES, P::swish(_mm512_add_ps(x, shift))); });
-        }
-        _mm512_store_ps(sums + panel * LANES, sum);
-      }
-      if (fused && frame > 0)
-        project_pixels(walk, (frame - 1) * out.frame() + long(tile.first_row) * out.columns, pixels, here, owed_plane);
+        std::memset(middle.wide, 0, tile.panels * middle.wide_plane * sizeof(Element));
+      const long first = (frame - 1) * out.frame() + long(tile.first_row) * out.columns;
+      Element* done = fused ? here : mixed + (tile.first_panel * out.pixels() + first) * LANES;
+      const long done_plane = fused ? middle.owed_plane : out.pixels() * LANES;
+      for (int panel = 0; panel < tile.panels; ++panel)
+        mix_panel<STRIDE, SEPARABLE>(middle, tile, panel, out.columns, frame > 0, done + panel * done_plane, sums);
+      if (fused && frame > 0) project_pixels(walk, first, pixels, here, middle.owed_plane);
     }
   }
 
-  void expand_frame(const char* map, long first, long pixels, Tile tile, const int* places, Element* wide,
-                    long plane) const {
+  Middle take_middle(Shape in, Shape out, Tile tile, Scratch& scratch) const {
+    Middle middle{};
+    middle.wide_row = long(in.columns + 2) * LANES;
+    middle.wide_plane = in_rows(tile.rows) * middle.wide_row;
+    middle.owed_plane = long(tile.rows) * out.columns * LANES;
+    middle.wide = scratch.take<Element>(tile.panels * middle.wide_plane);
+    std::memset(middle.wide, 0, tile.panels * middle.wide_plane * sizeof(Element));
+    for (float*& owed : middle.owed) {
+      owed = scratch.take<float>(tile.panels * middle.owed_plane);
+      std::memset(owed, 0, tile.panels * middle.owed_plane * 4);
+    }
+    return middle;
+  }
+
+  // One panel of the frame that has just come, which ends the outputs of the frame before, if there is one.
+  template <int STRIDE, bool SEPARABLE>
+  void mix_panel(const Middle& middle, Tile tile, int panel, int columns, bool ends, Element* done, float* sums) const {
+    const int whole = tile.first_panel + panel;
+    const float* kernel = taps.data() + long(whole) * num_taps() * LANES;
+    const Vector shift = _mm512_load_ps(bias.data() + whole * LANES);
+    Vector sum = _mm512_load_ps(sums + panel * LANES);
+    for (int y = 0; y < tile.rows; ++y) {
+      Element* to_row = done + long(y) * columns * LANES;
+      const long owed_row = panel * middle.owed_plane + long(y) * columns * LANES;
+      auto row = [&](auto finish) {
+        Depthwise<P, STRIDE, SEPARABLE>::row(middle.wide + panel * middle.wide_plane + y * STRIDE * middle.wide_row,
+                                             middle.wide_row, kernel, middle.owed[0] + owed_row,
+                                             middle.owed[1] + owed_row, columns, finish);
+      };
+      if (!ends)
+        row([](int, Vector) {});
+      else if (gate.hidden)
+        row([&](int column, Vector x) {
+          x = _mm512_add_ps(x, shift);
+          sum = _mm512_add_ps(sum, x);
+          P::store(to_row + column * LANES, x);
+        });
+      else
+        row([&](int column, Vector x) { P::store(to_row + column * LANES, P::swish(_mm512_add_ps(x, shift))); });
+    }
+    _mm512_store_ps(sums + panel * LANES, sum);
+  }
+
+  void expand_frame(const char* map, long first, long pixels, Tile tile, const int* places,
+                    const Middle& middle) const {
     const long pitch = from.pitch() * long(sizeof(Element));
     const std::vector<Source> source{
         {map + first * pitch, pitch, int(rounded_up(from.channels, P::PER_WORD) / P::PER_WORD)}};
     multiply<P>(expand, source, pixels, tile.first_panel, tile.first_panel + tile.panels,
                 [&](long pixel, int panel, typename P::Sum sum) {
-                  P::store(wide + (panel - tile.first_panel) * plane + places[pixel], relu(sum));
+                  P::store(middle.wide + (panel - tile.first_panel) * middle.wide_plane + places[pixel], relu(sum));
                 });
   }
 
