@@ -480,6 +480,19 @@ def test_other_forms(capsys: pytest.CaptureFixture[str], form: str) -> None:
         assert "| x3d_xs | 4x160 | 3.79 | 0.61 | 30 |" in text
 
 
+def test_the_terminal_table_breaks_no_word(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ["vov3d_m*", "slowfast*", "ip_csn*"]
+    for width, num_left_out in ((80, 2), (200, 0)):
+        monkeypatch.setenv("COLUMNS", str(width))
+        assert main(["compare", "--no-measure", "--models", *names]) == 0
+        text = capsys.readouterr().out
+        assert max(map(len, text.splitlines())) <= width
+        assert {"vov3d_m_2020_dw_bottleneck", "slowfast_r50_16x8", "ip_csn_152"} <= set(text.split())
+        assert text.count("131.4 x6") == text.count("74.0 (83.3) x10") == 1
+        assert len(re.findall("^only in a wider terminal, or with --json: ", text, re.M)) == num_left_out
+    assert "M act." in text
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -487,8 +500,11 @@ def test_other_forms(capsys: pytest.CaptureFixture[str], form: str) -> None:
         (["--models"], "expected at least one argument"),
         (["--frames", "0"], "'0' is not a whole number of at least 1"),
         (["--crop", "16"], "'16' is not a whole number of at least 32"),
-        (["--device", "abacus", "--models", "x3d_xs"], "device 'abacus' cannot be used here"),
-        (["--device", "meta", "--models", "x3d_xs"], "device 'meta' computes nothing"),
+        (
+            ["--device", "gpu", "--models", "x3d_xs"],
+            "unknown device 'gpu'; did you mean 'cpu'? Allowed: auto, cpu, cuda",
+        ),
+        (["--device", "meta", "--models", "x3d_xs"], "unknown device 'meta'. Allowed: auto, cpu, cuda, mps"),
         (["--results", "nowhere.json"], "'nowhere.json' does not exist"),
         (
             ["--results", "docs"],

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("vov3d")
 
+SPARE_COSTS = ("M act.>", "spread>", "views>", "GMACs/video>")
+SPARE_PRINTED = ("M params>", "start")
+"""What a narrow terminal does without, the first of it first."""
+
 
 def add_arguments(parser: Parser) -> None:
     """What to compare, at which input, on which machine."""
@@ -107,12 +111,12 @@ def _text(result: Comparison) -> str:
     costs, parts = cost_table(result), []
     if costs.rows:
         about = READING if result.made_on is None else f"{READING} {measured_on(result)}"
-        parts = [costs.title, table(costs.columns, costs.rows, gap=2), _wrapped(about)]
+        parts = [costs.title, table(costs.columns, costs.rows, gap=2, spare=SPARE_COSTS), _wrapped(about)]
         if broken := failures(result):
             parts.insert(2, "\n".join(map(_wrapped, broken)))
     sections = section_tables(result)
     for section in sections:
-        parts += [section.title, table(section.columns, section.rows, gap=2)]
+        parts += [section.title, table(section.columns, section.rows, gap=2, spare=SPARE_PRINTED)]
     if sections:
         parts.append(_wrapped(PRINTED))
     parts += [_wrapped(f"{number}  {note}") for number, note in enumerate(notes(result), 1)]

@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from vov3d.errors import visible
 
@@ -22,27 +22,56 @@ def to_json(value: object) -> str:
     return json.dumps(_plain(value), indent=2, ensure_ascii=False, allow_nan=False)
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, gap: int = 3) -> str:
-    """A table, a row a line; columns whose names end in ``>`` are numbers, set right; 2 or 3 spaces are between."""
+def table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, gap: int = 3, spare: Sequence[str] = ()) -> str:
+    """A table, a row a line; columns whose names end in ``>`` are numbers, set right; 2 or 3 spaces are between.
+
+    Where it is wider than the terminal, ``spare`` columns are left out, the first of them first, and a line says so.
+    """
     from rich import box
     from rich.table import Table
 
+    lines = [tuple(map(visible, row)) for row in rows]
+    left_out = _left_out(columns, lines, gap, spare)
+    shown = [number for number, column in enumerate(columns) if column not in left_out]
     padding = (0, 1, 0, gap - 2)
     result = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="", padding=padding)
-    for column in columns:
-        is_number = column.endswith(">")
-        result.add_column(column.rstrip(">"), justify="right" if is_number else "left", overflow="fold")
-    for row in rows:
-        result.add_row(*map(visible, row))
-    return printed(lambda console: console.print(result))
+    for number in shown:
+        justify: Literal["left", "right"] = "right" if columns[number].endswith(">") else "left"
+        keeps_width = bool(spare) and number > 0
+        result.add_column(columns[number].rstrip(">"), justify=justify, overflow="fold", no_wrap=keeps_width)
+    for line in lines:
+        result.add_row(*(line[number] for number in shown))
+    text = printed(lambda console: console.print(result))
+    names = ", ".join(column.rstrip(">") for column in columns if column in left_out)
+    return f"{text}\nonly in a wider terminal, or with --json: {names}" if names else text
+
+
+def _left_out(columns: Sequence[str], rows: Sequence[Sequence[str]], gap: int, spare: Sequence[str]) -> Sequence[str]:
+    """As few of the spare columns as lets the others fit; the first column may break between words."""
+    from rich.cells import cell_len
+
+    widths = {}
+    for number, column in enumerate(columns):
+        cells = [column.rstrip(">"), *(row[number] for row in rows)]
+        parts = [word for cell in cells for word in cell.split()] if number == 0 else cells
+        widths[column] = max(map(cell_len, parts)) + gap
+    room = _terminal_width() + gap
+    for count in range(len(spare)):
+        if sum(width for column, width in widths.items() if column not in spare[:count]) <= room:
+            return spare[:count]
+    return spare
+
+
+def _terminal_width() -> int:
+    """That of the terminal; much in a pipe."""
+    return shutil.get_terminal_size((160, 24)).columns
 
 
 def printed(render: Callable[[Console], None]) -> str:
     """What ``render`` prints: as wide as the terminal, wide in a pipe; brackets in class names are not styles."""
     from rich.console import Console
 
-    width = shutil.get_terminal_size((160, 24)).columns
-    console = Console(markup=False, highlight=False, emoji=False, width=width)
+    console = Console(markup=False, highlight=False, emoji=False, width=_terminal_width())
     with console.capture() as captured:
         render(console)
     return "\n".join(line.rstrip() for line in captured.get().splitlines())

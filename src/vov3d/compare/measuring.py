@@ -12,6 +12,7 @@ import torch
 from vov3d.compare.costs import Clip, Measurement
 from vov3d.compare.memory import limit_memory, peak_bytes
 from vov3d.compare.workers import MeasuringError, Ready, Worker
+from vov3d.distributed import resolve_device
 from vov3d.errors import ArgumentError
 from vov3d.models import VoV3D, create_model
 
@@ -45,14 +46,7 @@ def machine(device: str, threads: int | None, memory_gib: float | None) -> Machi
     """
     if (threads is not None and threads < 1) or (memory_gib is not None and memory_gib <= 0):
         raise ArgumentError(f"threads {threads}, memory {memory_gib} GiB: both must be above 0")
-    try:
-        if torch.empty(0, device=device).is_meta:
-            raise ArgumentError(
-                "device 'meta' computes nothing, so nothing can be measured on it; rounds 0 only counts"
-            )
-    except (RuntimeError, AssertionError) as error:
-        raise ArgumentError(f"device {device!r} cannot be used here: {str(error).splitlines()[0]}") from error
-    return Machine(device, threads or torch.get_num_threads(), memory_gib)
+    return Machine(str(resolve_device(device)), threads or torch.get_num_threads(), memory_gib)
 
 
 def measure(
