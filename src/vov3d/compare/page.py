@@ -18,7 +18,7 @@ READING = (
     "papers call GFLOPs, of one view: `clip` is frames x pixels. A test averages `views` of a video. `M act.` are "
     "millions of elements that convolutions and linear layers put out, `MiB` is what building the network and one clip "
     "add to the memory of a process at its peak, `ms` the median time of one clip, `spread` from the fastest to the "
-    "slowest, as a share of it."
+    "slowest, as a share of it: a large one says that other programs ran beside it, and how little the time is worth."
 )
 PRINTED = (
     "Accuracies are top-1/top-5 in percent, parameters in millions, GFLOPs of one view (the `clip`) x views of a "
