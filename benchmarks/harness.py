@@ -78,7 +78,7 @@ def seated(*variants: Variant) -> Iterator[list[Seat]]:
 
 def _seat(stack: contextlib.ExitStack, variant: Variant) -> Seat:
     build = functools.partial(_with_allocator, variant.build, variant.keeps_memory)
-    worker = Worker(build, variant.threads)
+    worker = Worker(build, variant.threads, None)
     stack.callback(worker.close)
     try:
         worker.wait()

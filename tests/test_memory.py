@@ -23,12 +23,13 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
 
 
+def faults(kept: str) -> int:
+    done = subprocess.run([sys.executable, "-c", FAULTS, kept], capture_output=True, text=True, check=True)
+    return int(done.stdout)
+
+
 @pytest.mark.skipif(not keep_freed_memory(), reason="the C library is not glibc")
 def test_freed_memory_is_used_again() -> None:
-    faults = {
-        kept: int(
-            subprocess.run([sys.executable, "-c", FAULTS, kept], capture_output=True, text=True, check=True).stdout
-        )
-        for kept in ("given back", "kept")
-    }
-    assert faults["kept"] < 100 < faults["given back"]
+    """Where addresses, which are drawn, leave the heap no room to grow, blocks are mapped after all."""
+    assert faults("given back") > 100
+    assert any(faults("kept") < 100 for _ in range(4))
