@@ -365,8 +365,17 @@ def test_a_kill_in_the_middle_leaves_nothing(tmp_path: Path) -> None:
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")
 @pytest.mark.parametrize(("number", "told", "code"), [("SIGINT", "interrupted", 130), ("SIGTERM", "terminated", 143)])
 def test_what_was_measured_before_an_interrupt_is_printed(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, number: str, told: str, code: int
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
+    number: str,
+    told: str,
+    code: int,
 ) -> None:
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # the shell may have it ignored
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
+    monkeypatch.chdir(tmp_path)
     run_once, workers = Worker.run, []
 
     def run(worker: Worker) -> float:
