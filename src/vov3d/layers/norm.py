@@ -56,6 +56,13 @@ class BatchNorm(nn.BatchNorm3d):
     def _check_input_dim(self, clips: Tensor) -> None:
         """Torch's own check wants rows and columns."""
 
+    def scale_and_shift(self) -> tuple[Tensor, Tensor]:
+        """Return scale and shift in evaluation, in float64. Shape: ``[C], [C]``."""
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        scale = self.weight.double() / (self.running_var.double() + self.eps).sqrt()
+        return scale, self.bias.double() - self.running_mean.double() * scale
+
     def statistics(self, mean: Tensor, variance: Tensor, num_positions: int) -> tuple[Tensor, Tensor]:
         """Return the mean and variance that `forward` would normalise each clip by; running statistics follow as there.
 

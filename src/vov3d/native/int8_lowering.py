@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from vov3d.layers import Bottleneck, ConvNorm, Residual, SqueezeExcitation, Stem
 from vov3d.models import TOSA, X3D, VoV3D
-from vov3d.native.lowering import NO_SHORTCUT, Lowering, affine, floats, folded, pointer, taps
+from vov3d.native.lowering import NO_SHORTCUT, Lowering, floats, folded, pointer, taps
 from vov3d.native.quantisation import BYTE, Levels, Seen, levels_of, step_of, steps_of, swish_table
 
 BYTES, WORDS, FLOATS = range(3)
@@ -65,7 +65,7 @@ class Int8Lowering(Lowering):
     def _stem(self, stem: Stem) -> int:
         self._name(stem)
         made = self._map(stem)
-        scale, bias = affine(stem.norm)
+        scale, bias = stem.norm.scale_and_shift()
         step, zero = pixel_levels(*self.bounds)
         spatial = levels_of(stem.spatial.weight.flatten(1).double(), torch.zeros(()))
         temporal = stem.temporal.weight.flatten(1) * (scale * spatial.steps * step / made.step)[:, None]
@@ -82,7 +82,7 @@ class Int8Lowering(Lowering):
         expand = levels_of(weight * given.step, given.mean / given.step)
         expanding = _affine(expand, bias, wide_steps)
 
-        scale, bias = affine(unit.norm)
+        scale, bias = unit.norm.scale_and_shift()
         kernel, stride = _kernel(unit.operator, scale)
         depthwise = levels_of(kernel * wide_steps[:, None], (wide.mean / wide_steps)[:, None])
         table = swish_table(self.seen[unit.gate])

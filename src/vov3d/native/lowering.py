@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 
 from vov3d.layers import (
-    BatchNorm,
     Bottleneck,
     ClipHead,
     ConvNorm,
@@ -123,7 +122,7 @@ class Lowering:
 
     def _stem(self, stem: Stem) -> int:
         self._name(stem)
-        scale, bias = affine(stem.norm)
+        scale, bias = stem.norm.scale_and_shift()
         temporal = stem.temporal.weight.flatten(1) * scale[:, None]
         spatial = stem.spatial.weight.flatten(1)
         keep = floats(spatial), floats(temporal), floats(bias)
@@ -131,7 +130,7 @@ class Lowering:
 
     def _bottleneck(self, unit: Bottleneck, current: int, shortcut: int) -> int:
         self._name(unit)
-        scale, bias = affine(unit.norm)
+        scale, bias = unit.norm.scale_and_shift()
         kernel, stride = taps(unit.operator, scale)
         separable = not isinstance(unit.operator, DepthwiseConv3d)
         gate = unit.gate
@@ -191,17 +190,9 @@ class Lowering:
         )
 
 
-def affine(norm: BatchNorm) -> tuple[Tensor, Tensor]:
-    """Scale and shift of a norm in evaluation, in float64."""
-    assert norm.running_mean is not None
-    assert norm.running_var is not None
-    scale = norm.weight.double() / (norm.running_var.double() + norm.eps).sqrt()
-    return scale, norm.bias.double() - norm.running_mean.double() * scale
-
-
 def folded(layer: ConvNorm) -> tuple[Tensor, Tensor]:
     """Matrix ``[C_out, C_in]`` and bias of a pointwise convolution and its norm."""
-    scale, bias = affine(layer.norm)
+    scale, bias = layer.norm.scale_and_shift()
     return floats(layer.conv.weight.flatten(1).double() * scale[:, None]), floats(bias)
 
 

@@ -25,10 +25,7 @@ def folded(model: ClipClassifier) -> ClipClassifier:
     network.gradient_checkpointing = False
     names = {module: name for name, module in network.named_modules()}
     for convolution, norm in _pairs(network):
-        assert norm.running_mean is not None
-        assert norm.running_var is not None
-        scale = norm.weight.double() / (norm.running_var.double() + norm.eps).sqrt()
-        bias = norm.bias.double() - norm.running_mean.double() * scale
+        scale, bias = norm.scale_and_shift()
         if convolution.bias is not None:
             bias += convolution.bias.double() * scale
         weight = convolution.weight.double() * scale.view(-1, 1, 1, 1, 1)
