@@ -24,7 +24,12 @@ NO_CLASS = -1
 TRACE_POINTS = 8
 TRACE_VALUES = 2 * TRACE_POINTS
 _FINE = 64  # points in time at which a path is known
-_STEADY = {name for family in ("speed", "acceleration", "repetition", "tempo") for group in MOTION_FAMILIES[family] for name in group}
+_STEADY = {
+    name
+    for family in ("speed", "acceleration", "repetition", "tempo")
+    for group in MOTION_FAMILIES[family]
+    for name in group
+}
 
 
 class Hands(NamedTuple):
@@ -33,17 +38,20 @@ class Hands(NamedTuple):
     Attributes:
         clips: RGB from 0 to 1, [N, 3, T, size, size].
         traces: where the tip is at `TRACE_POINTS` times, about its mean: x and y as parts of the frame, [N, TRACE_VALUES].
+        tips: where it is in each frame, from 0 to 1, [N, 2, T].
     """
 
     clips: Tensor
     traces: Tensor
+    tips: Tensor
 
 
 class _Draws:
     """Uniform numbers of one batch."""
 
-    def __init__(self, count: int, seed: int) -> None:
+    def __init__(self, count: int, seed: int, difficulty: float) -> None:
         self.count, self.generator = count, torch.Generator().manual_seed(seed)
+        self.difficulty = difficulty
 
     def __call__(self, low: float, high: float, *shape: int) -> Tensor:
         """Numbers from low to high, [N, *shape]."""
@@ -53,8 +61,12 @@ class _Draws:
         """Whether something is so, [N]."""
         return torch.rand(self.count, generator=self.generator) < probability
 
+    def trouble(self, probability: float) -> Tensor:
+        """Whether something makes it harder, the less often the easier it is to be, [N]."""
+        return self.chance(probability * self.difficulty)
 
-def draw_hands(labels: Tensor, seed: int, *, size: int = 64, num_frames: int = 16) -> Hands:
+
+def draw_hands(labels: Tensor, seed: int, *, size: int = 64, num_frames: int = 16, difficulty: float = 1.0) -> Hands:
     """Draw clips: a pure function of its arguments and of the version of the motion set.
 
     Args:
@@ -62,8 +74,9 @@ def draw_hands(labels: Tensor, seed: int, *, size: int = 64, num_frames: int = 1
         seed: another seed, other clips.
         size: side of the square frames in pixels.
         num_frames: T.
+        difficulty: from 0, a large hand before a plain wall, to 1.
     """
-    draws = _Draws(len(labels), seed)
+    draws = _Draws(len(labels), seed, difficulty)
     state = _states(labels, draws, seed, num_frames)
     video = _behind(draws, size).expand(-1, -1, num_frames, -1, -1)
     shake = _shake(draws, num_frames)
@@ -74,23 +87,23 @@ def draw_hands(labels: Tensor, seed: int, *, size: int = 64, num_frames: int = 1
     tip = state[..., [X, Y]].transpose(1, 2)
     points = F.adaptive_avg_pool1d(tip, TRACE_POINTS)
     traces = (points - points.mean(2, keepdim=True)).flatten(1).clamp(-0.5, 0.5)
-    return Hands(developed(video, draws.generator), traces)
+    return Hands(developed(video, draws.generator, difficulty), traces, tip)
 
 
-def developed(video: Tensor, generator: torch.Generator) -> Tensor:
+def developed(video: Tensor, generator: torch.Generator, strength: float = 1.0) -> Tensor:
     """What a camera makes of pictures [N, 3, T, H, W]: exposure, tint, contrast, blur and noise, each drawn for a clip."""
 
     def drawn(low: float, high: float, *shape: int) -> Tensor:
         return low + (high - low) * torch.rand(len(video), *shape, generator=generator)
 
     blurred = F.avg_pool3d(video, (1, 3, 3), 1, (0, 1, 1), count_include_pad=False)
-    video = torch.lerp(video, blurred, drawn(0, 1, 1, 1, 1, 1) * (drawn(0, 1, 1, 1, 1, 1) < 0.5))
-    video = video.clamp(0.001, 1) ** (2 ** drawn(-0.7, 0.7, 1, 1, 1, 1))
+    video = torch.lerp(video, blurred, drawn(0, 1, 1, 1, 1, 1) * (drawn(0, 1, 1, 1, 1, 1) < 0.5 * strength))
+    video = video.clamp(0.001, 1) ** (2 ** (strength * drawn(-0.7, 0.7, 1, 1, 1, 1)))
     gain = drawn(0.7, 1.25, 1, 1, 1, 1) * drawn(0.85, 1.15, 3, 1, 1, 1)
     flicker = 1 + 0.03 * torch.randn(len(video), 1, video.shape[2], 1, 1, generator=generator) * drawn(0, 1, 1, 1, 1, 1)
     grey = video.mean(1, keepdim=True)
     video = torch.lerp(grey, video, drawn(0.3, 1.2, 1, 1, 1, 1)) * gain * flicker
-    noise = torch.randn(video.shape, generator=generator) * 0.05 * drawn(0, 1, 1, 1, 1, 1) ** 2
+    noise = torch.randn(video.shape, generator=generator) * 0.05 * strength * drawn(0, 1, 1, 1, 1, 1) ** 2
     return (video + noise).clamp_(0, 1)
 
 
@@ -149,7 +162,7 @@ def _timed(path: Tensor, labels: Tensor, draws: _Draws, num_frames: int) -> Tens
     part = (u - index)[..., None]
     before, after = (path.gather(1, place[..., None].expand(-1, -1, 5)) for place in (index, index + 1))
     states = before + part * (after - before)
-    comes, goes = draws.chance(0.25)[:, None], draws.chance(0.25)[:, None]
+    comes, goes = draws.trouble(0.25)[:, None], draws.trouble(0.25)[:, None]
     away = ((begin - times) / 0.12).clamp(0, 1) * comes + ((times - end) / 0.12).clamp(0, 1) * goes
     states[..., Y] += 0.9 * away
     return states
@@ -178,7 +191,7 @@ def _behind(draws: _Draws, size: int) -> Tensor:
     x, y = _pixels(size)
     turn = draws(0, 2 * math.pi, 1, 1)
     along = torch.cos(turn) * (x - 0.5) + torch.sin(turn) * (y - 0.5)
-    busy = (draws(0, 1, 1, 1) ** 2) * draws.chance(0.65)[:, None, None]
+    busy = (draws(0, 1, 1, 1) ** 2) * draws.trouble(0.65)[:, None, None]
     field = 0.5 + draws(-0.6, 0.6, 1, 1) * along
     for cells in (3, 7, 16, 32):
         values = torch.rand(draws.count, 1, cells, cells, generator=draws.generator)
@@ -187,14 +200,14 @@ def _behind(draws: _Draws, size: int) -> Tensor:
         field = field + 1.2 * busy * draws(0, 1, 1, 1) * noise
     waves = torch.sin(2 * math.pi * (draws(2, 14, 1, 1) * along + draws(0, 1, 1, 1)))
     stripes = torch.where(draws.chance(0.5)[:, None, None], waves, waves.sign())
-    field = field + 0.35 * draws(0, 1, 1, 1) * draws.chance(0.3)[:, None, None] * stripes
+    field = field + 0.35 * draws(0, 1, 1, 1) * draws.trouble(0.3)[:, None, None] * stripes
     first, second = _colours(draws, 1, 1), _colours(draws, 1, 1)
     picture = torch.lerp(first, second, field[:, None].clamp(-0.5, 1.5))
     below = (y - draws(0.5, 1.0, 1, 1) + draws(-0.2, 0.2, 1, 1) * (x - 0.5)) * size  # a table, a horizon
-    table = below.clamp(0, 1) * draws.chance(0.35)[:, None, None]
+    table = below.clamp(0, 1) * draws.trouble(0.35)[:, None, None]
     picture = torch.lerp(picture, _colours(draws, 1, 1) + 0.2 * (field - 0.5)[:, None] * busy[:, None], table[:, None])
     for _ in range(5):  # windows, houses, books
-        shown = draws.chance(0.5)[:, None, None] * (busy > 0)
+        shown = draws.trouble(0.5)[:, None, None] * (busy > 0)
         wide, high = draws(0.03, 0.3, 1, 1), draws(0.03, 0.3, 1, 1)
         inside = torch.minimum(wide - abs(x - draws(0, 1, 1, 1)), high - abs(y - draws(0, 1, 1, 1)))
         picture = torch.lerp(picture, _colours(draws, 1, 1), ((inside * size).clamp(0, 1) * shown)[:, None])
@@ -208,7 +221,7 @@ def _shake(draws: _Draws, num_frames: int) -> Tensor:
         torch.sin(2 * math.pi * (rate * u + draws(0, 1, 1, 2))) * draws(0, 1, 1, 2) for rate in (0.5, 1.0, 2.0, 3.0)
     )
     jolts = torch.randn(draws.count, num_frames, 2, generator=draws.generator)
-    amount = draws(0, 1, 1, 1) * draws.chance(0.4)[:, None, None]
+    amount = draws(0, 1, 1, 1) * draws.trouble(0.4)[:, None, None]
     return amount * (0.02 * waves + 0.004 * jolts)
 
 
@@ -244,7 +257,7 @@ def _painted(video: Tensor, colour: Tensor, distance: Tensor, light: Tensor | No
 
 def _with_people(video: Tensor, draws: _Draws, shake: Tensor, x: Tensor, y: Tensor) -> Tensor:
     """Somebody who stands there and sways, head and shoulders, in a quarter of the clips."""
-    shown = draws.chance(0.25)
+    shown = draws.trouble(0.25)
     if not shown.any():
         return video
     frames = video.shape[2]
@@ -272,7 +285,7 @@ def _with_hand(video: Tensor, draws: _Draws, state: Tensor, shake: Tensor, x: Te
     """A hand with a finger and an arm; of a fifth of the clips an object without them."""
     tip = state[..., [X, Y]] + shake
     is_hand = ~draws.chance(0.2)[:, None]
-    unit = draws(0.04, 0.1, 1) * 1.9 ** (state[..., SIZE] - 0.5)
+    unit = draws(0.07 - 0.03 * draws.difficulty, 0.12 - 0.02 * draws.difficulty, 1) * 1.9 ** (state[..., SIZE] - 0.5)
     unit = torch.where(is_hand, unit, 1.3 * unit)
     drawn_by_path = draws(-0.12, 0.02, 1) + state[..., ANGLE]
     turn = 2 * math.pi * (drawn_by_path - 0.25)
@@ -293,19 +306,30 @@ def _with_hand(video: Tensor, draws: _Draws, state: Tensor, shake: Tensor, x: Te
     uneven = 1 + draws(0, 0.35, 1, 1, 1) * torch.cos(corners * around)
     hand = torch.hypot(px, py) - r * torch.where(is_hand[..., None, None], 0.5 + 0.5 * uneven, uneven)
     whole = torch.minimum(torch.minimum(finger, arm), hand)
-    light = 1 + draws(-0.3, 0.3, 1, 1, 1) * (whole / r).clamp(-1, 0) + draws(-0.25, 0.25, 1, 1, 1) * (py / r).clamp(-2, 2)
+    light = (
+        1 + draws(-0.3, 0.3, 1, 1, 1) * (whole / r).clamp(-1, 0) + draws(-0.25, 0.25, 1, 1, 1) * (py / r).clamp(-2, 2)
+    )
     sleeve = torch.where((draws.chance(0.4))[:, None], draws(0.8, 3.0, 1), torch.full((1,), 50.0))[..., None, None] * r
     video = _with_shadow(video, draws, whole)
-    skin = _tinted(_skin(draws), state[..., HUE] - state[:, :1, HUE])
+    skin = _tinted(_apart(_skin(draws), video), state[..., HUE] - state[:, :1, HUE])
     video = _painted(video, skin, whole, light)
     clothed = torch.maximum(arm - 0.15 * r, sleeve - torch.hypot(px, py))
     return _painted(video, _colours(draws), clothed, light).clamp(0, 1)
 
 
+def _apart(colour: Tensor, video: Tensor) -> Tensor:
+    """Colours [N, 3], those darkened or lightened that could not be told from what is behind."""
+    behind = video.mean((1, 2, 3, 4))[:, None]
+    other = torch.where(behind > 0.5, 0.4 * colour, 0.5 + 0.5 * colour)
+    return torch.where((colour.mean(1, keepdim=True) - behind).abs() < 0.2, other, colour)
+
+
 def _with_shadow(video: Tensor, draws: _Draws, distance: Tensor) -> Tensor:
     """A soft shadow beside the hand in a quarter of the clips."""
     size = distance.shape[-1]
-    shadow = (0.5 - 0.3 * distance * size).clamp(0, 1) * draws(0, 0.5, 1, 1, 1) * draws.chance(0.25)[:, None, None, None]
+    shadow = (
+        (0.5 - 0.3 * distance * size).clamp(0, 1) * draws(0, 0.5, 1, 1, 1) * draws.trouble(0.25)[:, None, None, None]
+    )
     shadow = shadow.roll((size // 16, -(size // 10)), (-2, -1))
     return video * (1 - shadow)[:, None]
 

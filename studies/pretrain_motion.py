@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from hands import NO_CLASS, TRACE_VALUES, developed, draw_hands
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vov3d.build import build_model
@@ -38,10 +38,10 @@ from vov3d.train_step import TrainStep
 from vov3d.trained import describe
 
 NUM_CLASSES = len(MOTION_CLASSES)
-TRACE_WEIGHT = 8.0
-RANDOM_PATHS, FROM_THE_SET = 0.2, 0.3
+TRACE_WEIGHT, FRAME_WEIGHT = 8.0, 10.0
+RANDOM_PATHS, FROM_THE_SET = 0.25, 0.2
 EPOCH_CLIPS = 1000
-LARGE_FROM = 0.8
+HARD_FROM, LARGE_FROM = 0.5, 0.75
 """From this part of the training on, clips are as large as they are tested; before, smaller ones are quicker."""
 
 BASES = {"vov3d_s": "folder/vov3d_s_16", "vov3d_m": "folder/vov3d_m_16"}
@@ -77,39 +77,52 @@ class TracingStep(TrainStep):
         traced: summed squares of the errors of paths, and of the paths, in this epoch.
     """
 
-    traced = (0.0, 0.0)
+    traced = torch.zeros(4)
+
+    def __init__(self, recipe: Recipe, model: ClipClassifier, group: ProcessGroup, steps_per_epoch: int) -> None:
+        model.head.tracer = nn.Linear(model.head.hidden.in_channels, 4)
+        super().__init__(recipe, model, group, steps_per_epoch)
 
     def _gradient(self, clips: Tensor, targets: Tensor, share: float) -> tuple[Tensor, Tensor]:
-        logits = self.replica(clips)
-        wanted, traces = targets[:, :NUM_CLASSES], targets[:, NUM_CLASSES:]
-        is_traced = (traces != 0).any(1)
-        off = ((logits[:, NUM_CLASSES:] - traces).square().sum(1) * is_traced).sum()
+        wanted, traces, tips = targets.split((NUM_CLASSES, TRACE_VALUES, 2 * clips.shape[2]), dim=1)
+        is_traced = (tips != 0).any(1)
+        head = self.model.head
+        maps = head.before_pool(self.model.forward_features(clips))
+        logits = head.classify(maps)
         loss = F.cross_entropy(logits[:, :NUM_CLASSES], wanted, reduction="sum")
-        self.traced = (self.traced[0] + float(off), self.traced[1] + float((traces.square().sum(1)).sum()))
-        ((loss + TRACE_WEIGHT * off) * share).backward()
+        off = ((logits[:, NUM_CLASSES:] - traces).square().sum(1) * is_traced).sum()
+        frames = head.tracer(maps.mean((3, 4)).transpose(1, 2))  # [N, T, 4]: where, and how fast
+        where = 2 * tips.unflatten(1, (2, -1)).transpose(1, 2) - 1
+        fast = 5 * torch.gradient(where, dim=1)[0]
+        wrong = ((frames - torch.cat([where, fast], dim=2)).square().mean((1, 2)) * is_traced).sum()
+        self.traced += torch.stack([off.detach(), traces.square().sum(), wrong.detach(), is_traced.sum()])
+        ((loss + TRACE_WEIGHT * off + FRAME_WEIGHT * wrong) * share).backward()
         return loss.detach(), logits.detach()[:, :NUM_CLASSES]
 
 
-def draw_batch(number: int, batch: int, *, size: int, num_frames: int, seed: int, tested: bool = False) -> Batch:
+def draw_batch(
+    number: int, batch: int, *, size: int, num_frames: int, seed: int, difficulty: float = 1.0, tested: bool = False
+) -> Batch:
     """Batch ``number``: a pure function of its arguments; those that are tested are never trained on."""
     key = int(np.random.SeedSequence((seed, number, int(tested))).generate_state(1, np.uint64)[0] >> 22)
     generator = torch.Generator().manual_seed(key)
     from_the_set, random_paths = round(FROM_THE_SET * batch), round(RANDOM_PATHS * batch)
     labels = (torch.randperm(batch, generator=generator) + batch * number) % NUM_CLASSES
     labels[from_the_set : from_the_set + random_paths] = NO_CLASS
-    hands = draw_hands(labels[from_the_set:], key, size=size, num_frames=num_frames)
+    hands = draw_hands(labels[from_the_set:], key, size=size, num_frames=num_frames, difficulty=difficulty)
     seeds = key + torch.arange(from_the_set)
     times = (torch.arange(num_frames) + torch.rand(from_the_set, num_frames, generator=generator)) / num_frames
-    difficulty = float(torch.rand(1, generator=generator)) * 0.6
+    busy = 0.1 + float(torch.rand(1, generator=generator)) * 0.4 * difficulty
     plain = draw_clips(
-        labels[:from_the_set], seeds, times, split="val" if tested else "train", size=size, difficulty=difficulty
+        labels[:from_the_set], seeds, times, split="val" if tested else "train", size=size, difficulty=busy
     )
     of_the_set = plain.float() / 255
     half = from_the_set // 2
-    of_the_set[:half] = developed(of_the_set[:half], generator)
+    of_the_set[:half] = developed(of_the_set[:half], generator, difficulty)
     clips = torch.cat([of_the_set, hands.clips])
-    traces = torch.cat([torch.zeros(from_the_set, TRACE_VALUES), hands.traces])
-    targets = torch.cat([F.one_hot(labels.clamp(min=0), NUM_CLASSES) * (labels != NO_CLASS)[:, None], traces], dim=1)
+    traced = torch.cat([hands.traces, hands.tips.flatten(1)], dim=1)
+    traced = torch.cat([torch.zeros(from_the_set, traced.shape[1]), traced])
+    targets = torch.cat([F.one_hot(labels.clamp(min=0), NUM_CLASSES) * (labels != NO_CLASS)[:, None], traced], dim=1)
     clips = ((clips - 0.45) / 0.225).contiguous(memory_format=torch.channels_last_3d)
     return Batch(clips, labels, torch.arange(batch), targets, ())
 
@@ -137,6 +150,7 @@ class Pretraining:
             size=self.recipe.test.crop if late else clip.crop,
             num_frames=clip.num_frames,
             seed=self.recipe.train.seed,
+            difficulty=min(1.0, epoch / (HARD_FROM * self.recipe.train.epochs)),
         )
 
     def run(self) -> None:
@@ -163,15 +177,16 @@ class Pretraining:
         )
         self.rows.append(row)
         log.info(
-            "epoch %d/%d: loss %.3f top-1 %.1f%%, path untold %.2f, %.1f clips/s",
+            "epoch %d/%d: loss %.3f top-1 %.1f%%, path untold %.2f, frames %.3f, %.1f clips/s",
             self.epoch,
             self.recipe.train.epochs,
             row.train_loss,
             100 * row.train_top1,
             self.step.traced[0] / self.step.traced[1],
+            self.step.traced[2] / self.step.traced[3],
             row.clips_per_second,
         )
-        self.step.traced = (0.0, 0.0)
+        self.step.traced = torch.zeros(4)
         state = ResumeState(
             position=Position(self.epoch, 0),
             **vars(self.step.memory()),
@@ -198,7 +213,7 @@ class Pretraining:
         for name in ("head.classifier.weight", "head.classifier.bias"):
             state[name] = state[name][:NUM_CLASSES]
         model = create_model(self.recipe.model.name, num_classes=NUM_CLASSES, dropout=0.0)
-        model.load_state_dict(halved(state))
+        model.load_state_dict({name: halved(state)[name] for name in model.state_dict()})
         return model.eval()
 
 

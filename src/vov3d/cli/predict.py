@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vov3d.cli.arguments import add_fast, add_views, existing, new_file, one_of, whole
+from vov3d.cli.arguments import add_fast, add_views, checkpoint, existing, new_file, one_of, whole
 from vov3d.cli.output import percent, table, to_json
 from vov3d.cli.parser import Parser
 from vov3d.cli.verb import Answer, Verb
@@ -23,7 +23,9 @@ log = logging.getLogger("vov3d")
 
 def add_arguments(parser: Parser) -> None:
     """The network, the videos, and the form of the answer."""
-    parser.add_argument("checkpoint", type=existing, metavar="CHECKPOINT", help="weights, such as RUN/last.safetensors")
+    parser.add_argument(
+        "checkpoint", type=checkpoint, metavar="CHECKPOINT", help="weights, such as RUN/last.safetensors"
+    )
     parser.add_argument(
         "sources",
         type=_source,
