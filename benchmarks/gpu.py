@@ -2,7 +2,7 @@
 
     python benchmarks/gpu.py                   # under 8 minutes on one GPU; writes into benchmarks/results
     python benchmarks/gpu.py --quick           # small networks; without a GPU in Triton's interpreter
-    python benchmarks/gpu.py --only curves --steps 200 --width 16 --size 32 --batch 14
+    python benchmarks/gpu.py --only curves --steps 200 --width 8 --size 32 --batch 4 --frames 4
 
 First the fused kernels are held to float64 (odd shapes, one frame, strides, memory full of NaN). Then every way to
 compute a step and logits is timed: plain modules in float32 and with autocast, channels-last, the fused kernels, alone
@@ -114,7 +114,7 @@ def measured(name: str, words: list[str], seconds: float) -> list[Row]:
 def main() -> None:
     """Check, measure and write."""
     args = _arguments()
-    setting = Setting(args.quick, args.steps, args.size, args.width, args.batch)
+    setting = Setting(args.quick, args.steps, args.size, args.width, args.batch, args.frames)
     found = parts(setting)
     if args.part:
         measure(found[args.part], setting, args.rows)
@@ -140,11 +140,18 @@ def _arguments() -> argparse.Namespace:
     flags.add_argument("--size", type=int, help="side of their clips in pixels [64; 32 with --quick]")
     flags.add_argument("--width", type=int, help="of their network, one stage [0: VoV3D-S; 8 with --quick]")
     flags.add_argument("--batch", type=int, help="of their clips [28; 2 with --quick]")
+    flags.add_argument("--frames", type=int, help="of each of their clips [8; 2 with --quick]")
     flags.add_argument("--part", help=argparse.SUPPRESS)
     flags.add_argument("--rows", type=Path, help=argparse.SUPPRESS)
     args = flags.parse_args()
     args.quick = args.quick or not ON_GPU
-    for name, usual in (("steps", (200, 3)), ("size", (64, 32)), ("width", (0, 8)), ("batch", (28, 2))):
+    for name, usual in (
+        ("steps", (200, 3)),
+        ("size", (64, 32)),
+        ("width", (0, 8)),
+        ("batch", (28, 2)),
+        ("frames", (8, 2)),
+    ):
         setattr(args, name, usual[args.quick] if getattr(args, name) is None else getattr(args, name))
     return args
 

@@ -12,19 +12,19 @@ from harness import Row
 from torch import Tensor
 
 from vov3d.data.motion import MOTION_CLASSES, render
-from vov3d.fused import Replayed, fuse
+from vov3d.fused import Replayed, fuse, tiles
 from vov3d.models import VoV3D, vov3d_s
 
-FRAMES = 8
 EPOCH_BATCHES = 8
-SAID_EVERY = 20
 
 
 def loss_curves(setting: Setting) -> Iterator[Row]:
     """Train both ways in turns, step by step, so that what time allows is there of both."""
     plain = WAYS[2] if ON_GPU else Way("plain float32", "fp32", lambda model: model)
     fused = WAYS[4] if ON_GPU else Way("fused float32", "fp32", lambda model: (fuse(model), model)[1])
-    batches = list(_batches(min(setting.steps, EPOCH_BATCHES), setting.batch, setting.size))
+    batches = list(_batches(setting))
+    if not ON_GPU:
+        _fill_programs()
     runs = [_Run(way, setting) for way in (plain, fused)]
     for step in range(setting.steps):
         clips, targets = batches[step % len(batches)]
@@ -57,14 +57,21 @@ class _Run:
         return mean
 
 
-def _batches(count: int, batch: int, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+def _fill_programs() -> None:
+    """Let a program compute as much as a small clip has: the interpreter takes as long for a few values as for many."""
+    for block in (tiles.POINTWISE, tiles.POINTWISE_GRADIENT, tiles.RESIDUAL):
+        block["ROWS"] = 1024
+    tiles.DEPTHWISE.update(HEIGHT=16, WIDTH=16)
+
+
+def _batches(setting: Setting) -> Iterator[tuple[Tensor, Tensor]]:
     """Draw clips, every class in turn."""
-    for first in range(0, count * batch, batch):
+    for first in range(0, min(setting.steps, EPOCH_BATCHES) * setting.batch, setting.batch):
         clips, targets = [], []
-        for number in range(first, first + batch):
+        for number in range(first, first + setting.batch):
             target = number % len(MOTION_CLASSES)
-            frames = torch.from_numpy(render(MOTION_CLASSES[target], number, size=size))
-            chosen = torch.linspace(0, len(frames) - 1, FRAMES).round().long()
+            frames = torch.from_numpy(render(MOTION_CLASSES[target], number, size=setting.size))
+            chosen = torch.linspace(0, len(frames) - 1, setting.frames).round().long()
             clips.append(frames[chosen].permute(3, 0, 1, 2).float() / 127.5 - 1)
             targets.append(target)
         yield torch.stack(clips).to(DEVICE), torch.tensor(targets, device=DEVICE)

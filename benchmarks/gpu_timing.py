@@ -29,6 +29,7 @@ class Setting:
         size: side of its clips in pixels.
         width: of its network; 0 for VoV3D-S.
         batch: its clips at a time.
+        frames: of each.
     """
 
     quick: bool = not ON_GPU
@@ -36,6 +37,7 @@ class Setting:
     size: int = 64
     width: int = 0
     batch: int = 28
+    frames: int = 8
 
 
 def gpu_name() -> str:
