@@ -113,7 +113,7 @@ def measured(name: str, words: list[str], seconds: float) -> list[Row]:
 
 def main() -> None:
     """Check, measure and write."""
-    args = _arguments()
+    args = _arguments(sys.argv[1:])
     setting = Setting(args.quick, args.steps, args.size, args.width, args.batch, args.frames)
     found = parts(setting)
     if args.part:
@@ -130,7 +130,7 @@ def main() -> None:
     write_json("gpu", results, args.out, machine=machine, **facts)
 
 
-def _arguments() -> argparse.Namespace:
+def _arguments(words: list[str]) -> argparse.Namespace:
     flags = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     flags.add_argument("--seconds", type=float, default=460, help="for all of it")
     flags.add_argument("--quick", action="store_true", help="small clips and few steps: whether it works")
@@ -143,7 +143,7 @@ def _arguments() -> argparse.Namespace:
     flags.add_argument("--frames", type=int, help="of each of their clips [8; 2 with --quick]")
     flags.add_argument("--part", help=argparse.SUPPRESS)
     flags.add_argument("--rows", type=Path, help=argparse.SUPPRESS)
-    args = flags.parse_args()
+    args = flags.parse_args(words)
     args.quick = args.quick or not ON_GPU
     for name, usual in (
         ("steps", (200, 3)),
