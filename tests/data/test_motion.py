@@ -350,7 +350,7 @@ def test_lengths_suit_the_permutations() -> None:
 
 # The proof, on pixels
 
-SIDE, FRAMES, STEPS = 16, 8, 128
+SIDE, FRAMES, STEPS, PER_CLASS = 16, 8, 96, 30
 Order = Callable[[Tensor, torch.Generator], Tensor]
 
 
@@ -360,13 +360,14 @@ def in_order(clips: Tensor, rng: torch.Generator) -> Tensor:
 
 def shuffled(clips: Tensor, rng: torch.Generator) -> Tensor:
     """The frames of each clip in an order of its own."""
-    return torch.stack([clip[:, torch.randperm(FRAMES, generator=rng)] for clip in clips])
+    orders = torch.rand(len(clips), FRAMES, generator=rng).argsort(1)
+    return clips.gather(2, orders[:, None, :, None, None].expand_as(clips))
 
 
 def one_frame(clips: Tensor, rng: torch.Generator) -> Tensor:
     """One frame of each clip, in place of all of them."""
     frames = torch.randint(FRAMES, (len(clips),), generator=rng)
-    return torch.stack([clip[:, [frame] * FRAMES] for clip, frame in zip(clips, frames.tolist(), strict=True)])
+    return clips[torch.arange(len(clips)), :, frames].unsqueeze(2).expand_as(clips)
 
 
 class Layer(nn.Module):
@@ -397,33 +398,24 @@ class Probe(nn.Module):
 Videos = tuple[Tensor, Tensor]
 
 
-def videos(split: str, per_class: int) -> Videos:
-    """Clips [N, 3, FRAMES, SIDE, SIDE] and classes [N]; no two of them share a scene."""
-    clips = []
-    labels = torch.arange(len(MOTION_CLASSES)).repeat(per_class)
-    for seed, label in enumerate(labels.tolist()):
-        video = render(MOTION_CLASSES[label], seed, split=split, size=SIDE)
-        clips.append(video[(np.arange(FRAMES) * 2 + 1) * len(video) // (2 * FRAMES)])
-    return torch.from_numpy(np.stack(clips)).permute(0, 4, 1, 2, 3).float() / 255 - 0.4, labels
-
-
 @pytest.fixture(scope="module")
 def drawn() -> tuple[Videos, Videos]:
-    return videos("train", 40), videos("val", 30)
+    """Clips [N, 3, FRAMES, SIDE, SIDE] and labels [N] to train on and, of other shapes and textures, to test on."""
+    batches = MotionBatches(STEPS * 45, num_frames=FRAMES, size=SIDE)
+    others = MotionBatches(PER_CLASS * 45, num_frames=FRAMES, size=SIDE, split="val", frames="centre")
+    (train, labels), (test, other_labels) = batches.batch(0), others.batch(0)
+    return (train.float() / 255 - 0.4, labels), (test.float() / 255 - 0.4, other_labels)
 
 
 def logits_of_probe(train: Videos, test: Videos, order: Order) -> Tensor:
-    """Train a probe on clips in an order, and return its logits for the test clips in the same kind of order."""
+    """Train a probe on clips in an order, each seen once, and return its logits for the test clips in such an order."""
     rng = torch.Generator().manual_seed(0)
     torch.manual_seed(0)
     probe = Probe()
     optimiser = torch.optim.AdamW(probe.parameters(), weight_decay=0.02)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 0.01, total_steps=STEPS)
-    clips, labels = train
-    for _ in range(STEPS):
-        chosen = torch.randint(len(clips), (32,), generator=rng)
-        moved = torch.roll(clips[chosen], torch.randint(SIDE, (2,), generator=rng).tolist(), (3, 4))
-        loss = F.cross_entropy(probe(order(moved, rng)), labels[chosen])
+    for clips, labels in zip(*(part.split(45) for part in train), strict=True):
+        loss = F.cross_entropy(probe(order(clips, rng)), labels)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
@@ -448,9 +440,11 @@ def num_right_in_pairs(logits: Tensor, labels: Tensor) -> int:
 
 def most_by_chance(trials: int, probability: float, error: float = 1e-4) -> int:
     """The number of successes that independent trials exceed with a probability of at most ``error``."""
-    exceeded = 1.0
+    ways, exceeded = math.lgamma(trials + 1), 1.0
     for successes in range(trials + 1):
-        exceeded -= math.comb(trials, successes) * probability**successes * (1 - probability) ** (trials - successes)
+        failures = trials - successes
+        choices = ways - math.lgamma(successes + 1) - math.lgamma(failures + 1)
+        exceeded -= math.exp(choices + successes * math.log(probability) + failures * math.log(1 - probability))
         if exceeded <= error:
             return successes
     return trials
@@ -459,29 +453,45 @@ def most_by_chance(trials: int, probability: float, error: float = 1e-4) -> int:
 def test_bound() -> None:
     assert most_by_chance(10, 0.5, 0.002) == 9
     assert 204 < most_by_chance(360, 0.5) < 220
+    assert 590 < most_by_chance(1080, 0.5) < 610
 
 
 def test_frames_in_order_tell_the_class(drawn: tuple[Videos, Videos]) -> None:
     train, test = drawn
     logits = logits_of_probe(train, test, in_order)
-    assert num_right(logits, test[1]) > 0.8 * len(test[1])
-    assert num_right_in_pairs(logits, test[1]) > 0.85 * 2 * len(ORDER_PAIRS) * 30
+    assert num_right(logits, test[1]) > 0.45 * len(test[1])
+    assert num_right_in_pairs(logits, test[1]) > 0.75 * 2 * len(ORDER_PAIRS) * PER_CLASS
 
 
 def test_shuffled_frames_do_not_tell_the_class_within_an_order_pair(drawn: tuple[Videos, Videos]) -> None:
     train, test = drawn
     logits = logits_of_probe(train, test, shuffled)
-    assert num_right_in_pairs(logits, test[1]) <= most_by_chance(2 * len(ORDER_PAIRS) * 30, 1 / 2)
-    families = len(MOTION_CLASSES) * 30
-    assert num_right(logits, test[1]) > most_by_chance(families, 1 / len(MOTION_CLASSES))  # it did learn something
+    assert num_right_in_pairs(logits, test[1]) <= most_by_chance(2 * len(ORDER_PAIRS) * PER_CLASS, 1 / 2)
+    assert num_right(logits, test[1]) > 3 * most_by_chance(len(test[1]), 1 / 45)  # it did learn the families
 
 
 def test_a_single_frame_does_not_tell_the_class(drawn: tuple[Videos, Videos]) -> None:
     train, test = drawn
-    bound = most_by_chance(len(test[1]), 1 / len(MOTION_CLASSES))
+    bound = most_by_chance(len(test[1]), 1 / 45)
     assert num_right(logits_of_probe(train, test, one_frame), test[1]) <= bound
     leaky_train, leaky_test = (with_leak(*part) for part in drawn)
     assert num_right(logits_of_probe(leaky_train, leaky_test, one_frame), test[1]) > bound
+
+
+@pytest.mark.parametrize("frame", [0, 3, 7])
+def test_a_linear_probe_on_one_frame_is_at_chance(drawn: tuple[Videos, Videos], frame: int) -> None:
+    bound = most_by_chance(len(drawn[1][1]), 1 / 45)
+    assert num_right_by_ridge(*drawn, frame) <= bound
+    leaky_train, leaky_test = (with_leak(*part) for part in drawn)
+    assert num_right_by_ridge(leaky_train, leaky_test, frame) > bound
+
+
+def num_right_by_ridge(train: Videos, test: Videos, frame: int) -> int:
+    """How many of the test clips a ridge classifier on the pixels of one frame has right."""
+    frames, others = (F.pad(clips[:, :, frame].flatten(1), (0, 1), value=1.0) for clips, _ in (train, test))
+    wanted = F.one_hot(train[1], 45).float() - 1 / 45
+    weights = torch.linalg.solve(frames.T @ frames + 10 * torch.eye(frames.shape[1]), frames.T @ wanted)
+    return num_right(others @ weights, test[1])
 
 
 def with_leak(clips: Tensor, labels: Tensor) -> Videos:
