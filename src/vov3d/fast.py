@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 
 import torch
 
-from vov3d.data.dataset import Broken
+from vov3d.data.items import Broken
 from vov3d.data.views import Views
 from vov3d.errors import ArgumentError
 from vov3d.models import ClipClassifier

@@ -14,7 +14,7 @@ import torch
 
 from vov3d.bound import Clock
 from vov3d.build import build_views, head_window
-from vov3d.data.dataset import Broken
+from vov3d.data.items import Broken
 from vov3d.data.sources import VideoIndex, VideoItem
 from vov3d.data.video import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from vov3d.data.views import Views
