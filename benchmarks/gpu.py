@@ -32,7 +32,7 @@ from networks import as_plain
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vov3d.data.motion import MOTION_CLASSES, render
+from vov3d.data.motion import MOTION_CLASSES, MotionBatches
 from vov3d.fused import Gradient, Replayed, fuse
 from vov3d.fused.operators import Activation, Affine, Size, depthwise
 from vov3d.fused.trial import refusal
@@ -355,7 +355,9 @@ def depthwise_pair(rate: float) -> list[Row]:
 
 def loss_curves(steps: int, size: int, budget: Budget) -> list[Row]:
     """Train on drawn motion, plain with autocast and fused, from the same weights on the same clips."""
-    batches = list(_motion_batches(min(steps, 40), 16 if ON_GPU else 1, size))
+    motions = MotionBatches(16 if ON_GPU else 1, num_frames=8, size=size, device=DEVICE)
+    drawn = [motions.batch(number) for number in range(min(steps, 40))]
+    batches = [(clips.float() / 127.5 - 1, targets) for clips, targets in drawn]
     curves: dict[str, list[float]] = {}
     for way in (WAYS[2], WAYS[5] if ON_GPU else WAYS[4]):
         torch.manual_seed(0)
@@ -380,21 +382,6 @@ def loss_curves(steps: int, size: int, budget: Budget) -> list[Row]:
         {"step": step, **{name: curve[step] for name, curve in curves.items() if step < len(curve)}}
         for step in range(steps)
     ]
-
-
-def _motion_batches(count: int, batch: int, size: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Draw clips of 8 frames, every class in turn."""
-    number = 0
-    for _ in range(count):
-        clips, targets = [], []
-        for _ in range(batch):
-            target = number % len(MOTION_CLASSES)
-            frames = torch.from_numpy(render(MOTION_CLASSES[target], number, size=size))
-            chosen = torch.linspace(0, len(frames) - 1, 8).round().long()
-            clips.append(frames[chosen].permute(3, 0, 1, 2).float() / 127.5 - 1)
-            targets.append(target)
-            number += 1
-        yield torch.stack(clips).to(DEVICE), torch.tensor(targets, device=DEVICE)
 
 
 # ---- all -------------------------------------------------------------------------------------------------------------
