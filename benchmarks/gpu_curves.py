@@ -11,7 +11,7 @@ from gpu_ways import WAYS, Way, gradient_of
 from harness import Row
 from torch import Tensor
 
-from vov3d.data.motion import MOTION_CLASSES, render
+from vov3d.data.motion import MOTION_CLASSES, MotionBatches
 from vov3d.fused import Replayed, fuse, tiles
 from vov3d.models import VoV3D, vov3d_s
 
@@ -22,7 +22,7 @@ def loss_curves(setting: Setting) -> Iterator[Row]:
     """Train both ways in turns, step by step, so that what time allows is there of both."""
     plain = WAYS[2] if ON_GPU else Way("plain float32", "fp32", lambda model: model)
     fused = WAYS[4] if ON_GPU else Way("fused float32", "fp32", lambda model: (fuse(model), model)[1])
-    batches = list(_batches(setting))
+    batches = _batches(setting)
     if not ON_GPU:
         _fill_programs()
     runs = [_Run(way, setting) for way in (plain, fused)]
@@ -64,14 +64,8 @@ def _fill_programs() -> None:
     tiles.DEPTHWISE.update(HEIGHT=16, WIDTH=16)
 
 
-def _batches(setting: Setting) -> Iterator[tuple[Tensor, Tensor]]:
-    """Draw clips, every class in turn."""
-    for first in range(0, min(setting.steps, EPOCH_BATCHES) * setting.batch, setting.batch):
-        clips, targets = [], []
-        for number in range(first, first + setting.batch):
-            target = number % len(MOTION_CLASSES)
-            frames = torch.from_numpy(render(MOTION_CLASSES[target], number, size=setting.size))
-            chosen = torch.linspace(0, len(frames) - 1, setting.frames).round().long()
-            clips.append(frames[chosen].permute(3, 0, 1, 2).float() / 127.5 - 1)
-            targets.append(target)
-        yield torch.stack(clips).to(DEVICE), torch.tensor(targets, device=DEVICE)
+def _batches(setting: Setting) -> list[tuple[Tensor, Tensor]]:
+    """Draw as many as are shown again and again."""
+    motions = MotionBatches(setting.batch, num_frames=setting.frames, size=setting.size, device=DEVICE)
+    drawn = [motions.batch(number) for number in range(min(setting.steps, EPOCH_BATCHES))]
+    return [(clips.float() / 127.5 - 1, targets) for clips, targets in drawn]
