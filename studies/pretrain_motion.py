@@ -24,7 +24,7 @@ from torch.nn import functional as F
 
 from vov3d.build import build_model
 from vov3d.checkpoint import JSON, as_json, write_checkpoint
-from vov3d.data.dataset import Batch
+from vov3d.data.items import Batch
 from vov3d.data.motion import MOTION_CLASSES, MOTION_VERSION, draw_clips
 from vov3d.distributed import ProcessGroup, process_group
 from vov3d.locks import sole_writer
