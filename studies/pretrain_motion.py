@@ -18,7 +18,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from hands import NO_CLASS, TRACE_VALUES, developed, draw_hands
+from hands import NO_CLASS, TRACE_VALUES, draw_hands
+from scenes import developed
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -40,7 +41,7 @@ from vov3d.trained import describe
 NUM_CLASSES = len(MOTION_CLASSES)
 TRACE_WEIGHT, FRAME_WEIGHT = 8.0, 10.0
 RANDOM_PATHS, FROM_THE_SET = 0.25, 0.2
-EPOCH_CLIPS = 1000
+EPOCH_CLIPS, NORM_BATCHES = 1000, 64
 HARD_FROM, LARGE_FROM = 0.5, 0.75
 """From this part of the training on, clips are as large as they are tested; before, smaller ones are quicker."""
 
@@ -203,7 +204,7 @@ class Pretraining:
 
     def clips_for_norms(self) -> Iterator[Tensor]:
         """Clips as at the end of the training."""
-        for step in range(64):
+        for step in range(NORM_BATCHES):
             yield self.batch(self.recipe.train.epochs, step).clips
 
     def finished(self) -> ClipClassifier:

@@ -1,8 +1,8 @@
 """What the motion weights give on a small data set of one's own, over random weights: few clips, few passes.
 
 Every run trains on a part of the training videos, as evenly spread over the classes as can be, with the recipe for
-small data sets cut to the same number of clips for every start; the test is that of the recipe on the validation videos,
-of the network at the end. One row of results for each run, added to those that are there already.
+small data sets cut to the same number of clips for every start; the test is that of the recipe on the validation
+videos, of the network at the end. One row of results for each run, added to those that are there already.
 
 python studies/transfer.py --data air_gestures --model vov3d_s --starts null motion --videos 70 35 10 --seeds 0 1 2
 """
@@ -35,7 +35,11 @@ PACES = {"vov3d_s": {}, "vov3d_m": {"clip.crop": "80", "clip.short_side": "84,10
 
 @dataclass(frozen=True)
 class Run:
-    """One row: what was trained on what, and what came out; fractions, and ``epochs_to_half`` in passes over the data."""
+    """One row: what was trained on what, and what came out.
+
+    Accuracies are fractions; ``epochs_to_half`` is the first epoch after which half of the
+    validation videos were right.
+    """
 
     model: str
     start: str
