@@ -10,16 +10,18 @@ from pathlib import Path
 
 import pretrain_motion
 import pytest
+import ship
 import torch
 import transfer
 from hands import NO_CLASS, draw_hands
 
 from tests.tiny import LABELS, NUM_TRAIN, read_rows, small_network
-from vov3d.checkpoint import read_checkpoint
+from vov3d.checkpoint import read_checkpoint, write_checkpoint
 from vov3d.data.motion import MOTION_CLASSES
 from vov3d.data.sources import read_index
 from vov3d.models import MODELS
 from vov3d.trained import load_trained
+from vov3d.weights import weights_in
 
 
 def labels(*names: str) -> torch.Tensor:
@@ -100,6 +102,22 @@ def test_pretraining_goes_on_as_if_it_had_not_stopped(tmp_path: Path, monkeypatc
     trained = load_trained(tmp_path / "whole" / "vov3d_m_motion.safetensors")
     assert trained.labels == MOTION_CLASSES
     assert trained.recipe.test.crop == 32
+
+
+def test_only_what_its_name_says_is_shipped(tmp_path: Path) -> None:
+    model = small_network()
+    tensors = {name: tensor.half() if tensor.dim() > 1 else tensor for name, tensor in model.state_dict().items()}
+    path = tmp_path / "vov3d_m_motion.safetensors"
+    write_checkpoint(path, tensors, {"model": "vov3d_m", "weights": {"name": "motion"}})
+    folder = tmp_path / "package"
+    folder.mkdir()
+    (folder / "old.safetensors").touch()
+    ship.ship([path], folder)
+    assert sorted(file.name for file in folder.iterdir()) == ["index.json", path.name]
+    (found,) = weights_in(folder)
+    assert (found.model, found.path.read_bytes()) == ("vov3d_m", path.read_bytes())
+    with pytest.raises(ValueError, match="does not hold weights 'motion' of 'vov3d_s'"):
+        ship.ship([path.rename(tmp_path / "vov3d_s_motion.safetensors")], folder)
 
 
 def test_parts_of_the_videos_are_even_over_classes_and_nested(videos: Path) -> None:

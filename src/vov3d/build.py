@@ -37,13 +37,14 @@ def build_model(recipe: Recipe, num_classes: int, *, initial: bool = True) -> Cl
         initial: whether the checkpoint to start from is read; not needed where weights are restored afterwards.
     """
     torch.manual_seed(recipe.train.seed)
+    start = recipe.model.init if initial and recipe.model.init != "auto" else None  # see `with_start`
     model = create_model(
         network_name(recipe.model.name, recipe.model.operator),
         num_classes=num_classes,
         dropout=recipe.model.dropout,
         stochastic_depth=recipe.model.stochastic_depth,
         causal=recipe.model.causal,
-        pretrained=recipe.model.init if initial else None,
+        pretrained=start,
         backbone_pretrained=recipe.model.backbone_init if initial else None,
     )
     if recipe.train.precision == "float64":

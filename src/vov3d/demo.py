@@ -145,7 +145,7 @@ def _write_motion_set(folder: Path, *, quiet: bool) -> Path:
 
 def _affordable(recipe: Recipe, num_videos: int) -> Recipe:
     """Return the recipe with as many of its epochs as this machine trains in the time there is, at least a third."""
-    model = build_model(recipe, len(MOTIONS), initial=False)
+    model = build_model(recipe, len(MOTIONS))
     optimizer = build_optimizer(recipe, model)
     clip, num_clips = recipe.clip, recipe.train.batch_size
     clips = torch.randn(num_clips, 3, clip.num_frames, clip.crop, clip.crop)

@@ -24,7 +24,10 @@ log = logging.getLogger("vov3d")
 def add_arguments(parser: Parser) -> None:
     """The network, the videos, and the form of the answer."""
     parser.add_argument(
-        "checkpoint", type=checkpoint, metavar="CHECKPOINT", help="weights, such as RUN/last.safetensors"
+        "checkpoint",
+        type=checkpoint,
+        metavar="CHECKPOINT",
+        help="weights, such as RUN/last.safetensors; or motion, those of the package, which name motions",
     )
     parser.add_argument(
         "sources",
@@ -133,6 +136,7 @@ VERB = Verb(
         ("one video", "vov3d predict runs/first/last.safetensors my.mp4"),
         ("many, as a file for a spreadsheet", "vov3d predict runs/first/last.safetensors *.mp4 --out found.csv"),
         ("all videos of a folder, on a CPU", "vov3d predict runs/first/last.safetensors videos --fast bf16"),
+        ("which motion it is, without any training", "vov3d predict motion my.mp4"),
         ("for another program", "vov3d predict runs/first/last.safetensors my.mp4 --top-k 1 --json"),
     ),
     add_arguments=add_arguments,

@@ -182,6 +182,7 @@ VERB = Verb(
             "another network of the paper, from weights of images",
             "vov3d train --data videos --out runs/tsm --model.name tsm_r50 --model.backbone_init r50.pth",
         ),
+        ("few videos, from random weights all the same", "vov3d train --data videos --out runs/own --from-scratch"),
         ("on from published weights", "vov3d train --data videos --out runs/tuned --model.init k400.safetensors"),
         ("after an interruption", "vov3d train --data videos --out runs/first --resume"),
     ),
