@@ -19,7 +19,8 @@ from vov3d.optimize.backend import Compiled, Job, Precision
 class Optimized(nn.Module):
     """A network for inference on a CPU: ``optimized(clips) -> logits``, without gradients.
 
-    The back end computes the map that the head pools; pooling and classification stay in torch and in float32.
+    The back end computes the map that the head pools; pooling and classification stay in torch and in float32, on one
+    thread: others that torch wakes would spin for milliseconds, beside the back end's own of the next call.
 
     Shape: ``[N, 3, T, H, W] -> [N, K]`` for any N, and the T, H and W that it was optimised for.
 
@@ -57,7 +58,7 @@ class Optimized(nn.Module):
         return torch.float32
 
     def forward(self, clips: Tensor) -> Tensor:  # noqa: D102
-        with self._computing():
+        with self._lock, torch.no_grad(), _threads(1):
             return self.head.classify(self._map(clips))
 
     def position_logits(self, clips: Tensor, window: tuple[int, int, int] = (16, 7, 7)) -> Tensor:
@@ -65,7 +66,7 @@ class Optimized(nn.Module):
 
         Shape: ``[N, 3, T, H, W] -> [N, P, K]``
         """
-        with self._computing():
+        with self._lock, torch.no_grad(), _threads(1):
             return self.head.classify_positions(self._map(clips), window)
 
     def train(self, mode: bool = True) -> Optimized:
@@ -98,15 +99,16 @@ class Optimized(nn.Module):
             )
         if not len(clips):
             raise ArgumentError("clips hold no clip; give 1 or more")
-        return self._compiled(clips.float())
+        with _threads(self.num_threads):
+            return self._compiled(clips.float())
 
-    @contextmanager
-    def _computing(self) -> Iterator[None]:
-        """One call at a time, without gradients, with threads of its own."""
-        with self._lock, torch.no_grad():
-            before = torch.get_num_threads()
-            torch.set_num_threads(self.num_threads)
-            try:
-                yield
-            finally:
-                torch.set_num_threads(before)
+
+@contextmanager
+def _threads(number: int) -> Iterator[None]:
+    """So many threads of an operator of torch."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -85,8 +85,9 @@ inline void Graph::plan(Shape clip, int threads) {
         layout_.place(tensor.written ? tensor.shape(clip).pixels() * tensor.pitch() * element_bytes() + 64 : 0,
                       tensor.made, tensor.last_used));
   for (const auto& step : steps_) {
-    own_places_.push_back(layout_.place(step->own_bytes(clip), step->index, step->index));
-    scratch = std::max(scratch, step->scratch_bytes(clip));
+    const long own = std::max(step->own_bytes(clip, 1), step->own_bytes(clip, threads));
+    own_places_.push_back(layout_.place(own, step->index, step->index));
+    scratch = std::max({scratch, step->scratch_bytes(clip, 1), step->scratch_bytes(clip, threads)});
   }
   memories_.resize(threads);
   scratch_.resize(threads);
