@@ -100,6 +100,14 @@ def test_threads_calls_and_neighbours_change_nothing(precision: native.Precision
     assert torch.equal(torch.cat([two(clip[None]) for clip in clips]), first)
 
 
+def test_any_number_of_threads_gives_the_same(precision: native.Precision) -> None:
+    """Of maps that are cut into rows, and of those that are not."""
+    model, clips = network("small"), clips_of(1, 5, 97, 100)
+    first = native.compile_network(model, clips, precision, num_threads=1)(clips)
+    for threads in (2, 3, 5):
+        assert torch.equal(native.compile_network(model, clips, precision, num_threads=threads)(clips), first)
+
+
 def test_what_memory_held_before_does_not_matter(precision: native.Precision) -> None:
     """A clip of NaN leaves NaN in every map; the next one must not read them."""
     clips = clips_of(1, 3, 40, 40)

@@ -102,7 +102,8 @@ struct ByteUnit : Step {
   // is its output and its wide map, which reaches one row or frame into its neighbours.
   Division divide(Shape in, Shape out, int threads) const {
     const int pairs = (out.frames + 1) / 2;
-    const int needed = int(std::clamp<long>((4 * out.rows * stride * row_bytes(in) + CACHE_BYTES / 2) / CACHE_BYTES, 1, out.rows));
+    const long ring = 4 * out.rows * stride * row_bytes(in);
+    const int needed = int(std::clamp<long>((ring + CACHE_BYTES / 2) / CACHE_BYTES, 1, out.rows));
     Division best{needed, 1};
     long least = LONG_MAX;
     for (int strips = needed; strips < needed + threads && strips <= out.rows; ++strips)
