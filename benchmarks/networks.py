@@ -17,7 +17,7 @@ from vov3d.compare.workers import Ready
 from vov3d.layers import DepthwiseConv3d, SpatialConv3d, TemporalConv3d
 from vov3d.models import VoV3D, create_model
 from vov3d.optimize import BACKENDS, PRECISIONS, Precision
-from vov3d.optimize.choosing import NEVER_CHOSEN
+from vov3d.optimize.choosing import candidates
 
 
 @dataclass(frozen=True)
@@ -162,9 +162,8 @@ def ways(name: str) -> list[tuple[str, Precision]]:
     """Back ends and precisions that are here and take a network, but those that compile for minutes."""
     model = create_model(name).eval()
     return [
-        (backend.name, precision)
-        for backend in BACKENDS.values()
-        if backend.name not in NEVER_CHOSEN
+        (name, precision)
+        for name in candidates("cpu")
         for precision in PRECISIONS
-        if backend.refuses(model, precision) is None
+        if BACKENDS[name].refuses(model, precision) is None
     ]
