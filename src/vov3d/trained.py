@@ -82,7 +82,8 @@ def load_network(model: str | Path, num_classes: int | None = None) -> tuple[str
         ArgumentError: for an unknown name.
         CheckpointError: if the checkpoint cannot be read.
     """
-    if str(model) in MODELS or not (Path(model).exists() or find_weights(model)):
+    is_there = find_weights(model) is not None or (str(model) and Path(model).exists())
+    if str(model) in MODELS or not is_there:
         return str(model), create_model(str(model), num_classes=num_classes), False
     name = recognise(read_checkpoint(Path(model)), str(model))
     return name, create_model(name, num_classes=num_classes, pretrained=model), True
