@@ -197,12 +197,11 @@ def inference(name: str, setting: Setting) -> Iterator[Row]:
             row: Row = {"model": name, "batch": shape.batch, "clip": str(shape), "way": way.name}
             yield {**row, **tried(lambda way=way, shape=shape: _logits(name, shape, way))}
             _tidy()
-        for backend in ("graph", "fused"):
-            for precision in ("fp32", "bf16"):
-                row = {"model": name, "batch": shape.batch, "clip": str(shape), "way": f"{backend} {precision}"}
-                found = tried(lambda b=backend, p=precision, shape=shape: _optimized(name, shape, b, p))
-                yield {**row, **found}
-                _tidy()
+        for backend, precision in (("graph", "fp32"), ("graph", "bf16"), ("fused", "bf16")):
+            row = {"model": name, "batch": shape.batch, "clip": str(shape), "way": f"{backend} {precision}"}
+            found = tried(lambda b=backend, p=precision, shape=shape: _optimized(name, shape, b, p))
+            yield {**row, **found}
+            _tidy()
 
 
 def _logits(name: str, shape: Shape, way: Way) -> Row:
