@@ -139,6 +139,12 @@ def test_a_clip_does_not_depend_on_its_batch() -> None:
     assert torch.equal(clips, torch.cat([drawn(every, time) for time in times.split(1, dim=1)], dim=2))
 
 
+def test_everything_is_drawn_on_the_device() -> None:
+    """Torch's device without values refuses to compute with tensors of the CPU."""
+    clips, labels = MotionBatches(5, num_frames=2, size=16, difficulty=0.8, device="meta").batch(0)
+    assert (clips.device.type, clips.shape, labels.device.type) == ("meta", (5, 3, 2, 16, 16), "meta")
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_devices_agree() -> None:
     one, other = (MotionBatches(45, size=64, difficulty=0.4, device=device).batch(3) for device in ("cpu", "cuda"))
