@@ -24,10 +24,12 @@ from made_videos import KINDS, Kind, write_video
 
 from vov3d.data import pyav
 from vov3d.data.cache import CRF, GOP_FRAMES, VideoCache
-from vov3d.data.dataset import Clip, ClipDataset, Sampling, ViewDataset, Views
+from vov3d.data.dataset import ClipDataset, Sampling, ViewDataset
+from vov3d.data.items import Clip
 from vov3d.data.sources import VideoIndex, VideoItem
 from vov3d.data.transforms import normalise, short_side_size
 from vov3d.data.video import Window, open_video
+from vov3d.data.views import Views
 
 SEED_OF_DRAWS = 3
 NEVER = 1 << 30

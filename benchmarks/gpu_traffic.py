@@ -4,26 +4,29 @@
 
 A pass over a tensor is one read or one write of it in bfloat16. The floor reads and writes every tensor once for each
 convolution and direction: forward input and output; backward the gradient of the output, the output and the input, of
-which the gradients of input and weight come. The kernels compute the two gradients one after the other, and read twice.
+which the gradients of input and weight come. The kernels do the same, and programs that share the gradient of a weight
+write one sum each, in float32, which is read once.
 """
 
 from __future__ import annotations
 
 import argparse
 import functools
+import math
 from dataclasses import dataclass
 
 import torch
 from harness import RESULTS, Row, write_results
 from torch import Tensor, nn
 
-from vov3d.layers import Bottleneck, Residual
+from vov3d.fused import tiles
+from vov3d.layers import Bottleneck, DepthwiseConv3d, Residual
 from vov3d.models import create_model
 from vov3d.models.vov3d import TOSA
 
 ELEMENT_BYTES = 2
-LAUNCHES = {"forward": 4, "backward": 7}
-"""Kernels of a unit: three convolutions and the sum; backward two for each convolution, and the sum."""
+SUM_ELEMENTS = 2 * 4 // ELEMENT_BYTES
+"""A sum in float32 that is written and read."""
 
 
 @dataclass
@@ -55,21 +58,37 @@ def step_traffic(name: str, batch: int, frames: int = 16, crop: int = 224) -> di
         elif isinstance(module, Residual):
             module.register_forward_hook(functools.partial(_sum, layers, path))
             if module.shortcut is not None and not isinstance(module.shortcut, nn.Identity):
-                module.shortcut.register_forward_hook(functools.partial(_pointwise, layers, f"{path}.shortcut"))
-    model.stem.register_forward_hook(functools.partial(_pointwise, layers, "stem"))
+                module.shortcut.register_forward_hook(functools.partial(_convolution, layers, f"{path}.shortcut"))
+    model.stem.register_forward_hook(functools.partial(_convolution, layers, "stem"))
     with torch.no_grad():
         model(clips)
     return layers
 
 
-def _pointwise(layers: dict[str, Traffic], path: str, _module: nn.Module, inputs: tuple[Tensor], out: Tensor) -> None:
-    """Forward: y, out. Backward: g, out, y, gradient of y; the kernels read g, out and y once more."""
-    y, written = inputs[0].numel(), out.numel()
-    floor = (y + written) + (2 * written + 2 * y)
-    layers[path] = Traffic(floor, floor + 2 * written + y)
+def _convolution(
+    layers: dict[str, Traffic], path: str, _module: nn.Module, inputs: tuple[Tensor], out: Tensor, sums: int = 0
+) -> None:
+    """Forward: y, out. Backward: g, out, y, gradient of y."""
+    floor = 3 * (inputs[0].numel() + out.numel())
+    layers[path] = Traffic(floor, floor + SUM_ELEMENTS * sums)
 
 
-_depthwise = _pointwise  # the same passes: each kernel reads a frame once, neighbours come from the cache
+def _pointwise(layers: dict[str, Traffic], path: str, module: nn.Module, inputs: tuple[Tensor], out: Tensor) -> None:
+    """A product, and its programs' sums of the weight's gradient."""
+    (clips, inner, *size), channels = inputs[0].shape, out.shape[1]
+    block = tiles.pointwise_gradient(inner, channels)
+    columns = tiles.parts_of(inner, block["COLUMNS"])
+    num_tiles = clips * tiles.parts_of(math.prod(size), block["ROWS"])
+    _convolution(layers, path, module, inputs, out, tiles.shares(num_tiles, columns) * inner * channels)
+
+
+def _depthwise(layers: dict[str, Traffic], path: str, module: nn.Module, inputs: tuple[Tensor], out: Tensor) -> None:
+    """A depthwise convolution: each frame is read once, neighbours come from the cache."""
+    clips, channels, _, *size = inputs[0].shape
+    separable = not isinstance(module, DepthwiseConv3d)
+    block = tiles.depthwise_gradient(channels, separable=separable)
+    parts = tiles.shares(clips * tiles.rectangles(*size, block), tiles.parts_of(channels, block["CHANNELS"]))
+    _convolution(layers, path, module, inputs, out, parts * channels * (12 if separable else 27))
 
 
 def _sum(layers: dict[str, Traffic], path: str, module: nn.Module, _inputs: tuple[Tensor], out: Tensor) -> None:

@@ -13,6 +13,7 @@ import csv
 import ctypes
 import functools
 import gc
+import json
 import math
 import os
 import statistics
@@ -215,16 +216,17 @@ def machine_facts() -> dict[str, Cell]:
     return facts
 
 
-def results_path(what: str, suffix: str, folder: Path = RESULTS) -> Path:
-    """Return where results are written: named after what, machine and day."""
-    machine = "-".join(describe_environment()["processor"].lower().split()[:3]) or "unknown"
+def results_path(what: str, suffix: str, folder: Path = RESULTS, machine: str = "") -> Path:
+    """Return where results are written: named after what, the machine (its processor, if not told) and the day."""
+    named = machine or describe_environment()["processor"]
+    name = "-".join(named.lower().translate({ord(mark): " " for mark in "/:()"}).split()[:3]) or "unknown"
     folder.mkdir(parents=True, exist_ok=True)
-    return folder / f"{what}-{machine}-{date.today().isoformat()}.{suffix}"
+    return folder / f"{what}-{name}-{date.today().isoformat()}.{suffix}"
 
 
-def write_results(what: str, rows: Sequence[Row], folder: Path = RESULTS, **facts: Cell) -> Path:
-    """Write rows below what they were made with."""
-    path = results_path(what, "csv", folder)
+def write_results(what: str, rows: Sequence[Row], folder: Path = RESULTS, *, machine: str = "", **facts: Cell) -> Path:
+    """Write rows below what they were made with; the file is named after the machine, if told."""
+    path = results_path(what, "csv", folder, machine)
     columns = list(dict.fromkeys(key for row in rows for key in row))
     with path.open("w", encoding="utf-8", newline="") as file:
         taken = round(time.perf_counter() - BEGAN)
@@ -233,6 +235,14 @@ def write_results(what: str, rows: Sequence[Row], folder: Path = RESULTS, **fact
         writer = csv.DictWriter(file, columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows({key: _cell(value) for key, value in row.items()} for row in rows)
+    print(path)
+    return path
+
+
+def write_json(what: str, results: Mapping[str, Sequence[Row]], folder: Path, *, machine: str, **facts: Cell) -> Path:
+    """Write several kinds of rows, and what they were made with, into one file."""
+    path = results_path(what, "json", folder, machine)
+    path.write_text(json.dumps({"facts": {**machine_facts(), **facts}, **results}, indent=1) + "\n", encoding="utf-8")
     print(path)
     return path
 

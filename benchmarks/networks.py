@@ -19,7 +19,7 @@ from vov3d.models import VoV3D, create_model
 from vov3d.models.i3d_nl import NonLocal
 from vov3d.models.region_graph import RegionGraph
 from vov3d.optimize import BACKENDS, PRECISIONS, Precision
-from vov3d.optimize.choosing import NEVER_CHOSEN
+from vov3d.optimize.choosing import candidates
 
 
 @dataclass(frozen=True)
@@ -167,9 +167,8 @@ def ways(name: str) -> list[tuple[str, Precision]]:
     """Back ends and precisions that are here and take a network, but those that compile for minutes."""
     model = create_model(name).eval()
     return [
-        (backend.name, precision)
-        for backend in BACKENDS.values()
-        if backend.name not in NEVER_CHOSEN
+        (name, precision)
+        for name in candidates("cpu")
         for precision in PRECISIONS
-        if backend.refuses(model, precision) is None
+        if BACKENDS[name].refuses(model, precision) is None
     ]

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
+from performance_gpu import gpu_section
 from performance_results import (
     NAMES,
     PRECISIONS,
     Cell,
     Results,
     Row,
+    goal,
     ms,
     newest,
     number,
@@ -51,7 +53,10 @@ def performance_files() -> dict[str, str]:
         text, drawn = SECTIONS[what](found)
         sections.append(text)
         pictures |= {f"docs/performance-{name}.svg": picture for name, picture in drawn.items()}
-    return {"docs/performance.md": "\n".join([_head(found), _goals(found), *filter(None, sections)]), **pictures}
+    gpu, drawn = gpu_section()
+    pictures |= {f"docs/performance-{name}.svg": picture for name, picture in drawn.items()}
+    page = "\n".join([_head(found), _goals(found), *filter(None, [*sections, gpu])])
+    return {"docs/performance.md": page, **pictures}
 
 
 def _head(found: Found) -> str:
@@ -71,11 +76,11 @@ def _head(found: Found) -> str:
 def _from_file_goals(found: Found) -> list[list[str]]:
     rows = [row for row in found["from-file"].rows if row["views"] != "1" and row["way"].startswith("predict")]
     title = "from file to answer, 30 views: times as fast as a loop over views"
-    goals = [_goal(title, 4.0, [number(row, "speedup") for row in rows])]
+    goals = [goal(title, 4.0, [number(row, "speedup") for row in rows])]
     if "packets" in found:
         rows = [row for row in found["packets"].where(way="every fourth frame") if row["video"] != "no B-frames"]
         saved = [1 / number(row, "speedup") for row in rows]
-        goals.append(_goal("every fourth frame with H.264 packets withheld, beside all decoded", 0.92, saved, "{:.2f}"))
+        goals.append(goal("every fourth frame with H.264 packets withheld, beside all decoded", 0.92, saved, "{:.2f}"))
     return goals
 
 
@@ -83,7 +88,7 @@ def _streaming_goals(found: Found) -> list[list[str]]:
     title = "a frame of a stream, times as fast as a clip of 16 by"
     by = {"plain modules": "plain clip", "the catalogue": "clip"}
     cells = found["streaming"].inputs()
-    return [_goal(f"{title} {name}", 12.0, [_clip_over_frame(one, way) for one in cells]) for name, way in by.items()]
+    return [goal(f"{title} {name}", 12.0, [_clip_over_frame(one, way) for one in cells]) for name, way in by.items()]
 
 
 def _clip_over_frame(cell: Cell, way: str) -> float:
@@ -97,29 +102,18 @@ def _goals(found: Found) -> str:
     return f"## Goals\n\n{text}\n{table(('goal', 'aim>', 'worst>', 'best>', 'reached>'), rows)}"
 
 
-def _goal(name: str, aim: float, values: Sequence[float], form: str = "{:.1f}x") -> list[str]:
-    """A row of the goals; an aim below 1 is to be undercut."""
-    values = [value for value in values if math.isfinite(value)]
-    if not values:
-        return [name, form.format(aim), "-", "-", "not measured"]
-    worst, best = (max(values), min(values)) if aim < 1 else (min(values), max(values))
-    met = sum(value <= aim if aim < 1 else value >= aim for value in values)
-    word = "**yes**" if met == len(values) else f"in {met} of {len(values)}" if met else "no"
-    return [name, form.format(aim), form.format(worst), form.format(best), word]
-
-
 def _inference_goals(found: Found) -> list[list[str]]:
     cells = [one for one in found["inference"].inputs() if one.model != "x3d_m" and one.batch == "1"]
     goals = []
     for precision, aim in (("fp32", 5.0), ("bf16", 9.0), ("int8", 11.0)):
         fast = [number(one.best(precision), "speedup") for one in cells]
         name = f"VoV3D-M and L, one clip of 224 or 256 pixels, 1 or 2 threads, {precision}: times as fast as plain"
-        goals.append(_goal(name, aim, fast))
+        goals.append(goal(name, aim, fast))
     errors = [number(one.best("fp32"), "max_error") for one in cells]
-    goals.append(_goal("largest difference of one of their float32 logits", 1e-4, errors, "{:.0e}"))
+    goals.append(goal("largest difference of one of their float32 logits", 1e-4, errors, "{:.0e}"))
     small = [one for one in cells if one.model == REFERENCE]
     memory = [number(one.best("fp32"), "peak_mib") / number(one.way("plain"), "peak_mib") for one in small]
-    goals.append(_goal("peak of memory of one VoV3D-M clip in fp32, beside plain's", 1 / 3, memory, "{:.2f}"))
+    goals.append(goal("peak of memory of one VoV3D-M clip in fp32, beside plain's", 1 / 3, memory, "{:.2f}"))
     x3d = [one for one in found["inference"].inputs() if one.model == "x3d_m" and one.ways.where(backend="openvino")]
     ratios = [
         min(number(row, "ms") for row in one.ways.where(backend="openvino", precision=precision))
@@ -128,7 +122,7 @@ def _inference_goals(found: Found) -> list[list[str]]:
         for precision in ("fp32", "bf16")
         if one.best(precision) is not None
     ]
-    return [*goals, _goal("X3D-M, times as fast as in OpenVINO", 1.0, ratios)]
+    return [*goals, goal("X3D-M, times as fast as in OpenVINO", 1.0, ratios)]
 
 
 def _field_goals(found: Found) -> list[list[str]]:
@@ -136,13 +130,13 @@ def _field_goals(found: Found) -> list[list[str]]:
     for name, aim in (("tsm_r50", 10.0), ("tea_r50", 10.0), ("slowfast_r50_4x16", 4.0)):
         rows = [row for row in found["field"].where(model=name) if row["way"].startswith("best")]
         title = f"`{name}`, times as long as VoV3D-M, each in its best engine"
-        goals.append(_goal(title, aim, [number(row, "times_reference") for row in rows]))
+        goals.append(goal(title, aim, [number(row, "times_reference") for row in rows]))
     return goals
 
 
 def _training_goals(found: Found) -> list[list[str]]:
     return [
-        _goal(f"training step of {NAMES[row['model']]}, times as fast as plain", 2.7, [number(row, "speedup")])
+        goal(f"training step of {NAMES[row['model']]}, times as fast as plain", 2.7, [number(row, "speedup")])
         for row in found["training-step"].where(way="ours")
     ]
 

@@ -71,10 +71,24 @@ def read_results(path: Path) -> Results:
     return Results(facts, tuple(csv.DictReader(line for line in lines if not line.startswith("#"))))
 
 
-def newest(what: str) -> Results | None:
+def newest(what: str, folder: Path = RESULTS) -> Results | None:
     """The newest results of one benchmark, by the day in their name; ``None`` where it never ran."""
-    files = sorted(RESULTS.glob(f"{what}-*.csv"), key=lambda file: file.stem[-10:])
+    files = sorted(folder.glob(f"{what}-*.csv"), key=lambda file: file.stem[-10:])
     return read_results(files[-1]) if files else None
+
+
+def goal(
+    name: str, aim: float, values: Sequence[float], form: str = "{:.1f}x", *, at_most: bool | None = None
+) -> list[str]:
+    """A row of the goals; an aim below 1 is to be undercut, unless told otherwise."""
+    values = [value for value in values if math.isfinite(value)]
+    if not values:
+        return [name, form.format(aim), "-", "-", "not measured"]
+    at_most = aim < 1 if at_most is None else at_most
+    worst, best = (max(values), min(values)) if at_most else (min(values), max(values))
+    met = sum(value <= aim if at_most else value >= aim for value in values)
+    word = "**yes**" if met == len(values) else f"in {met} of {len(values)}" if met else "no"
+    return [name, form.format(aim), form.format(worst), form.format(best), word]
 
 
 def number(row: Row | None, key: str) -> float:

@@ -1,7 +1,7 @@
 """What `docs/performance.md` says around its numbers."""
 
 HEAD = """\
-# What it costs on a CPU
+# What it costs
 
 VoV3D needs few multiply-adds; whether that becomes little time is up to the arithmetic. This page is made by
 `docs/make_tables.py` from what `make bench` measured in {minutes:.0f} minutes on {processor}, {cores} cores, with torch

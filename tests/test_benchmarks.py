@@ -12,7 +12,7 @@ import growth
 import harness
 import networks
 import other_packages
-import performance_page
+import performance_results
 import pytest
 import roofline
 import torch
@@ -179,10 +179,10 @@ def test_other_packages_networks_are_those_of_the_catalogue(package: str, name: 
 
 
 def test_goals_are_judged_by_the_worst() -> None:
-    assert performance_page._goal("fast", 5.0, [5.5, 4.0, math.nan]) == ["fast", "5.0x", "4.0x", "5.5x", "in 1 of 2"]
-    assert performance_page._goal("small", 0.5, [0.4, 0.2], "{:.1f}")[2:] == ["0.4", "0.2", "**yes**"]
-    assert performance_page._goal("small", 0.5, [0.6], "{:.1f}")[-1] == "no"
-    assert performance_page._goal("unknown", 5.0, [])[-1] == "not measured"
+    assert performance_results.goal("fast", 5.0, [5.5, 4.0, math.nan]) == ["fast", "5.0x", "4.0x", "5.5x", "in 1 of 2"]
+    assert performance_results.goal("small", 0.5, [0.4, 0.2], "{:.1f}")[2:] == ["0.4", "0.2", "**yes**"]
+    assert performance_results.goal("small", 0.5, [0.6], "{:.1f}")[-1] == "no"
+    assert performance_results.goal("unknown", 5.0, [])[-1] == "not measured"
 
 
 def test_the_best_is_the_fastest_that_did_not_fail() -> None:

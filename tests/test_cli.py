@@ -558,7 +558,15 @@ def test_motion(capsys: Capture, called: Callable[..., dict[str, object]]) -> No
     text = prints(capsys, "motion", "--out", "set", "--train-per-class", "2", "--val-per-class", "1", "--json")
     assert seen["videos_per_class"] == {"train": 2, "val": 1}
     assert seen["size"] == 96
-    assert json.loads(text)["num_videos"]["val"] == len(json.loads(text)["labels"])
+    assert json.loads(text)["num_videos"]["val"] == len(json.loads(text)["labels"]) == 14
+    words = ["--families", "shapes,direction", "--difficulty", "hard", "--test-per-class", "3"]
+    text = prints(capsys, "motion", "--out", "set", *words, "--json")
+    assert seen["videos_per_class"] == {"train": 40, "val": 10, "test": 3}
+    assert (seen["families"], seen["difficulty"]) == (["shapes", "direction"], 0.8)
+    assert json.loads(text)["num_videos"]["test"] == 3 * 22
+    assert len(json.loads(prints(capsys, "motion", "--out", "set", "--families", "all", "--json"))["labels"]) == 45
+    assert "did you mean 'shapes'" in fails(capsys, "motion", "--out", "set", "--families", "direction,shape")
+    assert "did you mean 'hard'" in fails(capsys, "motion", "--out", "set", "--difficulty", "har")
     called("vov3d.data.motion", "write_motion_set", Path("a set"))
     assert "  vov3d train motion/vov3d_s_16 --data 'a set' --out runs/motion\n" in prints(
         capsys, "motion", "--out", "x"

@@ -64,8 +64,8 @@ def test_the_command_line_says_which_engine(
     assert "no back end computes this VoV3D in int8 here: torch: " in capsys.readouterr().err
     assert main([*words, "--fast", "fp16"]) == 2
     assert "unknown precision 'fp16'" in capsys.readouterr().err
-    assert main([*words, "--fast", "bf16", "--device", "cuda"]) == 2
-    assert "'bf16' is for the CPU, and the device is 'cuda'" in capsys.readouterr().err
+    assert main([*words, "--fast", "bf16", "--device", "mps"]) == 2
+    assert "'bf16' is for CPUs and CUDA GPUs, and the device is 'mps'" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("torch_alone")

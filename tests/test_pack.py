@@ -18,7 +18,8 @@ from PIL import Image
 from tests.tiny import break_video, tiny_recipe
 from vov3d.check import check
 from vov3d.cli import main
-from vov3d.data.dataset import Broken, ClipDataset
+from vov3d.data.dataset import ClipDataset
+from vov3d.data.items import Broken
 from vov3d.data.opening import open_item
 from vov3d.data.pack.format import signed
 from vov3d.data.sources import VideoIndex, read_index

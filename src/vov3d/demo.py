@@ -13,7 +13,7 @@ import torch
 
 from vov3d.build import build_model, build_optimizer
 from vov3d.data.dataset import FrameOrder
-from vov3d.data.motion import MOTION_CLASSES
+from vov3d.data.motion.classes import BASIC_FAMILIES, Split, classes_of
 from vov3d.errors import RunFolderError
 from vov3d.evaluate import evaluate
 from vov3d.evaluation import Evaluation
@@ -32,7 +32,8 @@ log = logging.getLogger("vov3d")
 MOTION_RECIPE, FOLDER_RECIPE = "motion/vov3d_s_16", "folder/vov3d_s_16"
 CONTROLS: tuple[FrameOrder, ...] = ("shuffled", "reversed")
 MAX_BROKEN = 0.5  # it shows what it can with what there is, and the report names the rest
-VIDEOS_PER_CLASS = {"train": 40, "val": 10}
+MOTIONS = classes_of(BASIC_FAMILIES)
+VIDEOS_PER_CLASS: dict[Split, int] = {"train": 40, "val": 10}
 TRAINING_SECONDS = 270
 """Time for training on the motion set, so that the whole demo takes less than six minutes on two CPU cores."""
 
@@ -77,7 +78,7 @@ def _demo(out: Path, data: str | Path | None, *, device: str, workers: int | Non
     if data is None:
         log.info("1/5  writing the built-in motion set")
         data = _write_motion_set(out.with_name(f"{out.name}-data"), quiet=quiet)
-        recipe = _affordable(recipe, num_videos=len(MOTION_CLASSES) * VIDEOS_PER_CLASS["train"])
+        recipe = _affordable(recipe, num_videos=len(MOTIONS) * VIDEOS_PER_CLASS["train"])
     else:
         recipe = _fitted(load_recipe(FOLDER_RECIPE), Path(data))
         log.info("1/5  using the videos in %s: %d epochs of recipe %s", data, recipe.train.epochs, FOLDER_RECIPE)
@@ -144,7 +145,7 @@ def _write_motion_set(folder: Path, *, quiet: bool) -> Path:
 
 def _affordable(recipe: Recipe, num_videos: int) -> Recipe:
     """Return the recipe with as many of its epochs as this machine trains in the time there is, at least a third."""
-    model = build_model(recipe, len(MOTION_CLASSES))
+    model = build_model(recipe, len(MOTIONS))
     optimizer = build_optimizer(recipe, model)
     clip, num_clips = recipe.clip, recipe.train.batch_size
     clips = torch.randn(num_clips, 3, clip.num_frames, clip.crop, clip.crop)

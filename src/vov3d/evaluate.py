@@ -67,7 +67,7 @@ def evaluate(
         batch_size: videos at a time, all views of which are computed at once; by default at most 8 views are.
         cache: folder for small copies of the videos that decode faster.
         allow_missing: leave out, and report, videos that cannot be decoded.
-        fast: ``"fp32"``, ``"bf16"`` or ``"int8"``: by the quickest engine of the CPU (`vov3d.optimize`), checked, and
+        fast: ``"fp32"``, ``"bf16"`` or ``"int8"``: by the quickest engine (`vov3d.optimize`), checked, and
             calibrated for int8, on some of the videos.
         on_progress: called with (videos done, all videos).
 

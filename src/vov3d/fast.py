@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 
 import torch
 
-from vov3d.data.dataset import Broken
+from vov3d.data.items import Broken
 from vov3d.data.views import Views
 from vov3d.errors import ArgumentError
 from vov3d.models import ClipClassifier
@@ -25,7 +25,7 @@ def fast_network(model: ClipClassifier, precision: Precision, videos: Iterable[V
     Labels are not looked at. The log says which back end it is and how far off.
 
     Args:
-        model: the network, on the CPU.
+        model: the network, on its device.
         precision: of weights and activations.
         videos: decoded one after the other until there are enough clips.
 
@@ -41,7 +41,7 @@ def fast_network(model: ClipClassifier, precision: Precision, videos: Iterable[V
             break
     if not clips:
         return None
-    shown = torch.stack(clips[:wanted])
+    shown = torch.stack(clips[:wanted]).to(next(model.parameters()).device)
     optimized = optimize(model, shown[:EXAMPLE_CLIPS], precision, calibration=shown)
     log.info("fast: %s", optimized)
     return optimized
@@ -55,13 +55,16 @@ def spread_over(count: int) -> Iterator[int]:
 
 
 def device_for(fast: Precision | None, device: str) -> str:
-    """Return the device to ask for: the CPU where a faster engine is wanted.
+    """Return the device to ask for: where a faster engine is wanted, a CUDA GPU if there is one, else the CPU.
 
     Raises:
-        ArgumentError: another one was asked for.
+        ArgumentError: there is no faster engine for the one asked for.
     """
     if fast is None:
         return device
-    if device not in ("auto", "cpu"):
-        raise ArgumentError(f"fast {fast!r} is for the CPU, and the device is {device!r}; leave out one of them")
-    return "cpu"
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() and fast != "int8" else "cpu"
+    if device != "cpu" and (fast == "int8" or not device.startswith("cuda")):
+        where = "the CPU" if fast == "int8" else "CPUs and CUDA GPUs"
+        raise ArgumentError(f"fast {fast!r} is for {where}, and the device is {device!r}; leave out one of them")
+    return device

@@ -9,12 +9,13 @@ from torch.utils.data import DataLoader
 
 from vov3d.build import clips_at_once
 from vov3d.data.batches import build_sampler, joined
-from vov3d.data.dataset import collate
+from vov3d.data.items import collate
 from vov3d.errors import ArgumentError, TrainingError
 from vov3d.interrupts import dead_children_ignored, ignore_interrupts
 
 if TYPE_CHECKING:
-    from vov3d.data.dataset import Batch, ClipDataset
+    from vov3d.data.dataset import ClipDataset
+    from vov3d.data.items import Batch
     from vov3d.distributed import ProcessGroup
     from vov3d.recipe import Recipe
 

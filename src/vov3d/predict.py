@@ -14,7 +14,7 @@ import torch
 
 from vov3d.bound import Clock
 from vov3d.build import build_views, head_window
-from vov3d.data.dataset import Broken
+from vov3d.data.items import Broken
 from vov3d.data.sources import VideoIndex, VideoItem
 from vov3d.data.video import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from vov3d.data.views import Views
@@ -83,7 +83,7 @@ class VideoClassifier:
         clips: int | None = None,
         crops: int | None = None,
     ) -> VideoClassifier:
-        """Return the same, computed by the quickest engine of the CPU (`vov3d.optimize`).
+        """Return the same, computed by the quickest engine (`vov3d.optimize`).
 
         Args:
             precision: ``"fp32"``, ``"bf16"`` or ``"int8"``.
@@ -209,7 +209,7 @@ def predict(
         clips: clips of a video; by default as the recipe says.
         crops: crops of a clip, 1 or 3; likewise.
         device: ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
-        fast: ``"fp32"``, ``"bf16"`` or ``"int8"``: by the quickest engine of the CPU (`vov3d.optimize`), checked, and
+        fast: ``"fp32"``, ``"bf16"`` or ``"int8"``: by the quickest engine (`vov3d.optimize`), checked, and
             calibrated for int8, on some of the videos.
 
     Raises:

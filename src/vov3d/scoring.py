@@ -11,7 +11,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from vov3d.bound import Clock
-from vov3d.data.dataset import Broken, ViewDataset
+from vov3d.data.dataset import ViewDataset
+from vov3d.data.items import Broken
 from vov3d.data.sampler import eval_shard
 from vov3d.data.views import Views
 from vov3d.errors import DecodeError

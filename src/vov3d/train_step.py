@@ -22,7 +22,7 @@ from vov3d.optim.average import average_tensors, moving_average, restore_average
 from vov3d.resume import StepMemory
 
 if TYPE_CHECKING:
-    from vov3d.data.dataset import Batch
+    from vov3d.data.items import Batch
     from vov3d.distributed import ProcessGroup
     from vov3d.recipe import Recipe, TrainSettings
     from vov3d.resume import Position

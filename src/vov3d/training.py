@@ -36,7 +36,8 @@ from vov3d.train_step import TrainStep
 from vov3d.trained import describe
 
 if TYPE_CHECKING:
-    from vov3d.data.dataset import Batch, ViewDataset
+    from vov3d.data.dataset import ViewDataset
+    from vov3d.data.items import Batch
     from vov3d.data.sources import VideoIndex
     from vov3d.recipe import Recipe
 

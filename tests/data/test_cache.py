@@ -15,9 +15,11 @@ from PIL import Image
 from tests.data.video_files import Recording, number_of
 from vov3d.data import cache as cache_module
 from vov3d.data.cache import VideoCache
-from vov3d.data.dataset import Broken, Clip, ClipDataset, ViewDataset, Views
+from vov3d.data.dataset import ClipDataset, ViewDataset
+from vov3d.data.items import Broken, Clip
 from vov3d.data.sources import VideoIndex, VideoItem
 from vov3d.data.video import open_video
+from vov3d.data.views import Views
 from vov3d.errors import ArgumentError, DecodeError
 
 UNEVEN = np.cumsum(np.random.default_rng(7).integers(10, 90, 60)).tolist()

@@ -12,10 +12,12 @@ import torch
 from torch.utils.data import DataLoader
 
 from tests.data.video_files import Recording
-from vov3d.data.dataset import Batch, Broken, Clip, ClipDataset, ViewDataset, Views, collate, frame_order
+from vov3d.data.dataset import ClipDataset, ViewDataset, frame_order
+from vov3d.data.items import Batch, Broken, Clip, collate
 from vov3d.data.sampler import SeekableSampler
 from vov3d.data.sources import VideoIndex, VideoItem
 from vov3d.data.video import VideoInfo, open_video
+from vov3d.data.views import Views
 from vov3d.errors import DataError
 
 LABELS = ("left", "right", "up", "circle_ccw")

@@ -18,7 +18,8 @@ from torch.utils.data import DataLoader
 
 from tests.data.range_server import serving
 from vov3d.data.batches import build_sampler, joined
-from vov3d.data.dataset import Batch, Broken, ClipDataset, ViewDataset, collate
+from vov3d.data.dataset import ClipDataset, ViewDataset
+from vov3d.data.items import Batch, Broken, collate
 from vov3d.data.opening import open_item, read_packed
 from vov3d.data.pack import storage
 from vov3d.data.pack.reader import ShardReader, training_reader

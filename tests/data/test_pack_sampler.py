@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from vov3d.data.batches import build_sampler, joined
-from vov3d.data.dataset import Batch
+from vov3d.data.items import Batch
 from vov3d.data.pack.order import block_size, lane_order
 from vov3d.data.pack.sampler import PackSampler
 from vov3d.data.pack.windows import Windows

@@ -12,9 +12,10 @@ import pytest
 
 from tests.data.video_files import Recording
 from vov3d.data import pyav, timeline
-from vov3d.data.dataset import ViewDataset, Views
+from vov3d.data.dataset import ViewDataset
 from vov3d.data.sources import VideoIndex, VideoItem
 from vov3d.data.video import Decoder, FileInMemory, open_file_in_memory
+from vov3d.data.views import Views
 
 SLACK_BYTES = 4 * 32768  # FFmpeg reads 32 KiB at a time, and the head more than once
 

@@ -9,7 +9,8 @@ from torch.utils.data import DataLoader
 
 from tests.data.video_files import Recording
 from vov3d.data import dataset as dataset_module
-from vov3d.data.dataset import CLIP_STREAM, Broken, Clip, ClipDataset, _clip_rng, collate
+from vov3d.data.dataset import CLIP_STREAM, ClipDataset, _clip_rng
+from vov3d.data.items import Broken, Clip, collate
 from vov3d.data.sampler import SeekableSampler
 from vov3d.data.sources import VideoIndex, VideoItem
 

@@ -13,7 +13,8 @@ from torch.utils.data import DataLoader
 
 from tests.data.video_files import Recording
 from tests.torchvision_beside_cpu_torch import import_torchvision
-from vov3d.data.dataset import ClipDataset, collate
+from vov3d.data.dataset import ClipDataset
+from vov3d.data.items import collate
 from vov3d.data.sampler import SeekableSampler
 from vov3d.data.sources import VideoIndex, VideoItem
 from vov3d.data.torchvision_transforms import clip_transform

@@ -1,78 +1,127 @@
-"""Compile the kernels for a Hopper GPU, which needs none: prints, for each, its registers and the bytes it spills."""
+"""Compile, for a Hopper GPU that need not be there, every kernel that the published networks launch.
+
+The networks run on tensors without values, and their launches are noted: the constants, the types and the alignment
+that the GPU would see. Prints registers, bytes spilled and bytes of shared memory of each.
+"""
 
 from __future__ import annotations
 
+import argparse
+import contextlib
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import torch
 import triton
-import triton.language as tl
+from torch import Tensor
+from torch._subclasses import FakeTensorMode
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from vov3d.fused import kernels, launches
+from vov3d.fused import fuse, kernels
+from vov3d.fused.inference import fuse_folded
+from vov3d.models import create_model
+from vov3d.optimize.folding import folded
 
-HALF = {"y", "out", "g", "weight", "through", "gradient", "shortcut", "shortcut_gradient"}
-FULL = {"scale", "shift", "sums", "alpha", "beta"}
-
-
-def variants() -> Iterator[tuple[object, dict[str, object], set[str]]]:
-    """Kernels with the constants of VoV3D-M's and X3D-M's layers, and which pointers are float32 besides."""
-    types = {"ACC": tl.float32, "DOT": tl.bfloat16}
-    for inner, channels in ((40, 20), (160, 80), (432, 192)):
-        both = {"K": inner, "C": channels, "pitch": inner, "AFFINE": True, "ACT": 2, **types}
-        yield (
-            kernels.pointwise_forward,
-            both | launches._block(launches.POINTWISE, inner=inner, columns=channels),
-            set(),
-        )
-        block = launches._block(launches.POINTWISE_GRADIENT, inner=channels, columns=inner)
-        yield kernels.pointwise_input_gradient, both | block | {"through_pitch": inner, "THROUGH": True}, set()
-        block = launches._block(launches.WEIGHT, inner=channels, columns=inner)
-        yield kernels.pointwise_weight_gradient, both | block, {"gradient"}
-    for channels, separable, stride in ((40, True, 1), (160, True, 2), (54, False, 1), (432, False, 2)):
-        walk = {"C": channels, "SEPARABLE": separable, "STRIDE": stride, "ACT": 1, "ACC": tl.float32}
-        block = launches.depthwise_block(channels)
-        yield kernels.depthwise_forward, walk | block, {"weight"}
-        yield kernels.depthwise_input_gradient, walk | block, {"weight"}
-        yield (
-            kernels.depthwise_weight_gradient,
-            walk | launches._block(launches.TAPS, columns=channels),
-            {"weight", "gradient"},
-        )
-    block = launches._block(launches.RESIDUAL, columns=40) | {
-        "C": 40,
-        "SHORTCUT": True,
-        "ACC": tl.float32,
-        "out_pitch": 200,
-    }
-    yield kernels.residual_forward, block | {"pitch": 40}, set()
-    yield kernels.residual_gradient, block | {"THROUGH": True, "g_pitch": 40, "through_pitch": 200}, set()
+NETWORKS = ("vov3d_m", "vov3d_l", "x3d_m")
+TYPES = {torch.bfloat16: "*bf16", torch.float32: "*fp32"}
+Launch = tuple[str, tuple[tuple[str, object], ...], tuple[tuple[str, str, bool], ...], int]
+"""Kernel, its constants, name and type of its other arguments and whether they are aligned, number of warps."""
 
 
-def resources(kernel: object, constants: dict[str, object], full: set[str]) -> dict[str, int]:
-    """Compile for compute capability 9.0; return registers and bytes of stack of a thread."""
-    names = kernel.arg_names
-    types = dict.fromkeys(HALF - full, "*bf16") | dict.fromkeys(FULL | full, "*fp32")
-    signature = {name: "constexpr" if name in constants else types.get(name, "i32") for name in names}
-    aligned = {(index,): [["tt.divisibility", 16]] for index, name in enumerate(names) if signature[name][0] == "*"}
-    source = ASTSource(kernel, signature=signature, constexprs=constants, attrs=aligned)
-    compiled = triton.compile(source, target=GPUTarget("cuda", 90, 32))
+class Noted:
+    """A kernel that is not launched but noted."""
+
+    def __init__(self, name: str, launches: dict[Launch, None]) -> None:
+        self.kernel, self.name, self.launches = getattr(kernels, name), name, launches
+
+    def __getitem__(self, grid: tuple[int, ...]) -> Callable[..., None]:
+        assert 0 < grid[0] < 2**31
+        assert all(0 < size < 2**16 for size in grid[1:])
+        return self._note
+
+    def _note(self, *arguments: object, num_warps: int = 4, **constants: object) -> None:
+        given = {**dict(zip(self.kernel.arg_names, arguments, strict=False)), **constants}
+        fixed = {one.name for one in self.kernel.params if one.is_constexpr}
+        others = []
+        for name, value in given.items():
+            if isinstance(value, Tensor):
+                offset = value.storage_offset() * value.element_size()
+                others.append((name, TYPES[value.dtype], offset % 16 == 0))
+            elif name not in fixed and value is not None:
+                assert isinstance(value, int)
+                assert value < 2**31
+                others.append((name, "i32", False))
+        known = tuple((name, value) for name, value in given.items() if name in fixed or value is None)
+        self.launches[self.name, known, tuple(others), num_warps] = None
+
+
+@contextlib.contextmanager
+def noting() -> Iterator[dict[Launch, None]]:
+    """Note what is launched."""
+    launches: dict[Launch, None] = {}
+    before = {name: getattr(kernels, name) for name in kernels.__all__}
+    for name in before:
+        setattr(kernels, name, Noted(name, launches))
+    try:
+        yield launches
+    finally:
+        for name, kernel in before.items():
+            setattr(kernels, name, kernel)
+
+
+def launches_of(name: str, batch: int, dtype: torch.dtype, *, crop: int = 224) -> dict[Launch, None]:
+    """What a training step launches, and what inference does."""
+    inference = folded(create_model(name).eval()).to(dtype)
+    with noting() as launches, FakeTensorMode(allow_non_fake_inputs=True):
+        model = create_model(name).train()
+        assert fuse(model) == fuse_folded(inference) > 0
+        clips = torch.empty(batch, 3, 16, crop, crop).contiguous(memory_format=torch.channels_last_3d)
+        with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
+            logits = model(clips)
+        logits.sum().backward()
+        with torch.no_grad():
+            inference.stages(inference.stem(clips.to(dtype)))
+    return launches
+
+
+def compiled(launch: Launch) -> dict[str, int]:
+    """Compile for compute capability 9.0; return registers and bytes of stack of a thread, and shared memory."""
+    name, constants, others, num_warps = launch
+    kernel = getattr(kernels, name)
+    names, fixed = kernel.arg_names, dict(constants)
+    types = {other: kind for other, kind, _ in others}
+    signature = {argument: "constexpr" if argument in fixed else types[argument] for argument in names}
+    attributes = {(names.index(other),): [["tt.divisibility", 16]] for other, _, aligned in others if aligned}
+    source = ASTSource(kernel, signature=signature, constexprs=fixed, attrs=attributes)
+    found = triton.compile(source, target=GPUTarget("cuda", 90, 32), options={"num_warps": num_warps})
     dump = Path(triton.__file__).parent / "backends/nvidia/bin/cuobjdump"
     with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
-        file.write(compiled.asm["cubin"])
+        file.write(found.asm["cubin"])
         file.flush()
-        text = subprocess.run(
-            [dump, "--dump-resource-usage", file.name], capture_output=True, text=True, check=True
-        ).stdout
-    counted = dict(part.split(":") for part in text.split() if part.startswith(("REG:", "STACK:")))
-    return {name: int(value) for name, value in counted.items()}
+        text = subprocess.run([dump, "--dump-resource-usage", file.name], capture_output=True, text=True, check=True)
+    counted = dict(part.split(":") for part in text.stdout.split() if part.startswith(("REG:", "STACK:")))
+    return {**{key: int(value) for key, value in counted.items()}, "SHARED": found.metadata.shared}
+
+
+def main() -> None:
+    """Note, compile, print."""
+    flags = argparse.ArgumentParser(description=__doc__)
+    flags.add_argument("--networks", nargs="+", default=NETWORKS)
+    flags.add_argument("--dtype", choices=("bfloat16", "float32"), default="bfloat16")
+    flags.add_argument("--crop", type=int, default=224)
+    args = flags.parse_args()
+    launches: dict[Launch, None] = {}
+    for name, batch in ((name, batch) for name in args.networks for batch in (8, 32)):
+        launches |= launches_of(name, batch, getattr(torch, args.dtype), crop=args.crop)
+    for launch in launches:
+        found = compiled(launch)
+        shown = " ".join(f"{key}={getattr(value, 'name', value)}" for key, value in launch[1])
+        registers, stack, shared = found["REG"], found["STACK"], found["SHARED"]
+        print(f"{launch[0]}: {registers} registers, {stack} bytes spilled, {shared} bytes shared: {shown}", flush=True)
 
 
 if __name__ == "__main__":
-    for one, constants, full in variants():
-        found = resources(one, constants, full)
-        channels = f"{constants.get('K', '')} -> {constants['C']}" if "K" in constants else constants["C"]
-        print(f"{one.__name__} {channels}: {found['REG']} registers, {found['STACK']} bytes spilled")
+    main()

@@ -117,7 +117,7 @@ def add_fast(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         const="fp32",
         metavar="fp32|bf16|int8",
-        help="let the quickest engine of this CPU compute, in fp32 (the same answers), bf16 or int8",
+        help="let the quickest engine of this machine compute, in fp32 (the same answers), bf16 or int8",
     )
 
 

@@ -19,7 +19,7 @@ from vov3d.layers import BatchNorm
 from vov3d.models import ClipClassifier
 from vov3d.models.movinet import Rezero
 from vov3d.optimize import BACKENDS, PRECISIONS, Precision, optimize
-from vov3d.optimize.choosing import NEVER_CHOSEN
+from vov3d.optimize.choosing import candidates
 from vov3d.optimize.plain import plain_trunk
 from vov3d.trained import load_network
 
@@ -132,7 +132,7 @@ def bench(
                 raise ArgumentError(unknown_name(kind, name, allowed))
     setting = Setting(str(model), frames, crop, batch, threads)
     load_network(model)  # what is wrong with the name or the file is told before anything runs
-    chosen = [name for name in BACKENDS if name not in NEVER_CHOSEN] if backends is None else list(backends)
+    chosen = candidates("cpu") if backends is None else list(backends)
     rows: list[tuple[str, Precision]] = [(PLAIN, "fp32"), (EAGER, "fp32")]
     rows += [(name, precision) for precision in precisions for name in chosen]
     engines = _in_turns(setting, rows, rounds, on_progress or (lambda _done, _all: None))

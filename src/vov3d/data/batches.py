@@ -8,7 +8,7 @@ from itertools import islice
 
 import torch
 
-from vov3d.data.dataset import Batch
+from vov3d.data.items import Batch
 from vov3d.data.pack.sampler import PackSampler
 from vov3d.data.sampler import SeekableSampler
 from vov3d.data.sources.index import VideoItem

@@ -1,4 +1,4 @@
-"""Launches of the kernels: shapes of tiles, buffers for sums, and nothing else."""
+"""Launches of the kernels: memory for what they write, and nothing else."""
 
 from __future__ import annotations
 
@@ -9,16 +9,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from vov3d.fused import tiles
+from vov3d.fused.tiles import parts_of, rectangles, shares
+
 if TYPE_CHECKING:
     from vov3d.fused.operators import Size
-
-POINTWISE = {"rows": 128, "inner": 32, "columns": 64}
-POINTWISE_GRADIENT = {"rows": 64, "inner": 32, "columns": 64}
-WEIGHT = {"rows": 64, "inner": 64, "columns": 64}
-DEPTHWISE = {"rows": 32, "columns": 32}
-TAPS = {"rows": 16, "columns": 32}  # a thread holds up to 27 sums of four values
-RESIDUAL = {"rows": 64, "columns": 64}
-WEIGHT_PARTS = 264  # programs that share the gradient of a weight: two for each multiprocessor of a Hopper GPU
 
 
 @dataclass(frozen=True)
@@ -29,6 +24,11 @@ class Before:
     scale: Tensor | None
     shift: Tensor | None
     activation: int
+
+    @property
+    def affine(self) -> tuple[Tensor | None, Tensor | None]:
+        """Scale and shift, without gaps."""
+        return (None, None) if self.scale is None else (self.scale.contiguous(), self.shift.contiguous())  # type: ignore[union-attr]
 
 
 @dataclass(frozen=True)
@@ -65,119 +65,117 @@ class Walk:
 Pair = tuple[Tensor | None, Tensor | None]
 
 
-def pointwise(before: Before, weight: Tensor) -> tuple[Tensor, Tensor]:
+def pointwise(before: Before, weight: Tensor, *, wants_sums: bool = True) -> tuple[Tensor, Tensor | None]:
     """Return out ``[N, S, C]`` and its sums ``[N, tiles, 2, C]``."""
     from vov3d.fused.kernels import pointwise_forward
 
     (clips, positions, inner), channels = before.y.shape, len(weight)
-    block = _block(POINTWISE, inner=inner, columns=channels)
-    tiles = -(-positions // block["ROWS"])
+    block = tiles.pointwise(inner, channels)
+    count = parts_of(positions, block["ROWS"])
     out = before.y.new_empty(clips, positions, channels)
-    sums = _sums(before.y, tiles, channels)
-    pointwise_forward[clips * tiles, -(-channels // block["COLUMNS"])](
-        *(before.y, weight, before.scale, before.shift, out, sums),
-        *(positions, inner, channels, before.y.stride(1), tiles),
+    sums = _sums(before.y, count, channels) if wants_sums else None
+    pointwise_forward[clips * count, parts_of(channels, block["COLUMNS"])](
+        *(before.y, weight, *before.affine, out, sums, positions, inner, channels, before.y.stride(1), count),
         AFFINE=before.scale is not None,
         ACT=before.activation,
+        SUMS=wants_sums,
         **_types(before.y.dtype),
         **block,
     )
     return out, sums
 
 
-def pointwise_input(before: Before, weight: Tensor, after: After, through: Tensor | None) -> tuple[Tensor, Pair]:
-    """Return the gradients of y, and of scale and shift."""
-    from vov3d.fused.kernels import pointwise_input_gradient
+def pointwise_gradients(
+    before: Before, weight: Tensor, after: After, through: Tensor | None
+) -> tuple[Tensor, Pair, Tensor]:
+    """Return the gradients of y, of scale and shift, and of the weight."""
+    from vov3d.fused.kernels import pointwise_gradient
 
     (clips, positions, inner), channels = before.y.shape, len(weight)
-    block = _block(POINTWISE_GRADIENT, inner=channels, columns=inner)
-    tiles = -(-positions // block["ROWS"])
+    block = tiles.pointwise_gradient(inner, channels)
+    count, columns = parts_of(positions, block["ROWS"]), parts_of(inner, block["COLUMNS"])
+    parts = shares(clips * count, columns)
     through = through if through is None else even_rows(through)
     gradient = before.y.new_empty(clips, positions, inner)
-    sums = None if before.scale is None else _sums(before.y, tiles, inner)
-    pointwise_input_gradient[clips * tiles, -(-inner // block["COLUMNS"])](
-        *(*after.tensors, before.y, weight, before.scale, before.shift, through, gradient, sums),
-        *(positions, inner, channels, before.y.stride(1), inner if through is None else through.stride(1), tiles),
+    sums = None if before.scale is None else _sums(before.y, count, inner)
+    of_weight = gradient.new_empty(parts, channels, inner, dtype=accumulator(gradient.dtype))
+    pointwise_gradient[columns, parts](
+        *(*after.tensors, before.y, weight, *before.affine, through, gradient, sums, of_weight),
+        *(positions, inner, channels, before.y.stride(1), inner if through is None else through.stride(1)),
+        *(count, clips * count, parts),
         AFFINE=before.scale is not None,
         ACT=before.activation,
         THROUGH=through is not None,
         **_types(before.y.dtype),
         **block,
+        num_warps=tiles.GRADIENT_WARPS,
     )
-    return gradient, _summed(sums)
+    return gradient, _summed(sums), of_weight.sum(0)
 
 
-def pointwise_weight(before: Before, after: After) -> Tensor:
-    """Return the gradient of the weight ``[C, K]``."""
-    from vov3d.fused.kernels import pointwise_weight_gradient
-
-    (clips, positions, inner), channels = before.y.shape, after.out.shape[2]
-    block = _block(WEIGHT, inner=channels, columns=inner)
-    tiles = -(-positions // block["ROWS"])
-    parts = min(WEIGHT_PARTS, clips * tiles)
-    gradient = before.y.new_empty(parts, channels, inner, dtype=accumulator(before.y.dtype))
-    pointwise_weight_gradient[parts, -(-channels // block["INNER"]), -(-inner // block["COLUMNS"])](
-        *(*after.tensors, before.y, before.scale, before.shift, gradient),
-        *(positions, inner, channels, before.y.stride(1), tiles, clips * tiles, parts),
-        AFFINE=before.scale is not None,
-        ACT=before.activation,
-        **_types(before.y.dtype),
-        **block,
-    )
-    return gradient.sum(0)
-
-
-def depthwise(before: Before, walk: Walk) -> tuple[Tensor, Tensor]:
+def depthwise(before: Before, walk: Walk, *, wants_sums: bool = True) -> tuple[Tensor, Tensor | None]:
     """Return out ``[N, S', C]`` and its sums ``[N, tiles, 2, C]``."""
     from vov3d.fused.kernels import depthwise_forward
 
     clips, _, channels = before.y.shape
-    block = depthwise_block(channels)
-    frames, _, _, rows, columns = walk.lengths
-    tiles = -(-rows * columns // block["ROWS"])
-    out = before.y.new_empty(clips, frames * rows * columns, channels)
-    sums = _sums(before.y, tiles, channels)
-    depthwise_forward[clips * tiles, -(-channels // block["COLUMNS"])](
-        *(before.y.contiguous(), walk.taps, before.scale, before.shift, out, sums),
-        *(*walk.lengths, channels, tiles),
+    block = tiles.depthwise(channels)
+    count = rectangles(walk.strided.rows, walk.strided.columns, block)
+    out = before.y.new_empty(clips, walk.strided.positions, channels)
+    sums = _sums(before.y, count, channels) if wants_sums else None
+    depthwise_forward[clips * count, parts_of(channels, block["CHANNELS"])](
+        *(before.y.contiguous(), walk.taps, *before.affine, out, sums, *walk.lengths, channels, count),
+        SUMS=wants_sums,
         **_walking(before, walk, block),
     )
     return out, sums
 
 
-def depthwise_input(before: Before, walk: Walk, after: After) -> tuple[Tensor, Pair]:
-    """Return the gradients of y, and of scale and shift."""
-    from vov3d.fused.kernels import depthwise_input_gradient
+def depthwise_gradients(before: Before, walk: Walk, after: After) -> tuple[Tensor, Pair, Tensor]:
+    """Return the gradients of y, of scale and shift, and of the taps.
+
+    Those of the taps are ``[27, C]``, frames x rows x columns, or ``[12, C]`` of a separable kernel.
+    """
+    from vov3d.fused.kernels import depthwise_gradient
 
     clips, _, channels = before.y.shape
-    block = depthwise_block(channels)
-    tiles = -(-walk.size.rows * walk.size.columns // block["ROWS"])
+    block, taps = tiles.depthwise_gradient(channels, separable=walk.separable), 12 if walk.separable else 27
+    count, columns = rectangles(walk.size.rows, walk.size.columns, block), parts_of(channels, block["CHANNELS"])
+    parts = shares(clips * count, columns)
     gradient = torch.empty_like(before.y, memory_format=torch.contiguous_format)
-    sums = _sums(before.y, tiles, channels)
-    depthwise_input_gradient[clips * tiles, -(-channels // block["COLUMNS"])](
-        *(*after.tensors, before.y.contiguous(), walk.taps, before.scale, before.shift, gradient, sums),
-        *(*walk.lengths, channels, tiles),
+    sums = _sums(before.y, count, channels)
+    of_taps = gradient.new_empty(parts, taps, channels, dtype=accumulator(gradient.dtype))
+    depthwise_gradient[parts, columns](
+        *(*after.tensors, before.y.contiguous(), walk.taps, *before.affine, gradient, sums, of_taps),
+        *(*walk.lengths, channels, count, clips * count, parts),
         **_walking(before, walk, block),
+        num_warps=tiles.GRADIENT_WARPS,
     )
-    return gradient, _summed(sums)
+    summed = of_taps.sum(0)
+    if not walk.separable:
+        summed = summed.unflatten(0, (9, 3)).transpose(0, 1).flatten(0, 1)
+    return gradient, _summed(sums), summed
 
 
-def depthwise_weight(before: Before, walk: Walk, after: After) -> Tensor:
-    """Return the gradient of the taps: ``[27, C]``, rows x columns x frames, or ``[12, C]`` of a separable kernel."""
-    from vov3d.fused.kernels import depthwise_weight_gradient
+Layer = tuple[Tensor, Tensor]
+"""Weight and bias."""
 
-    clips, _, channels = before.y.shape
-    block = _block(TAPS, columns=channels)
-    tiles = -(-walk.strided.rows * walk.strided.columns // block["ROWS"])
-    parts, taps = min(WEIGHT_PARTS, clips * tiles), 12 if walk.separable else 27
-    gradient = before.y.new_empty(parts, taps, channels, dtype=accumulator(before.y.dtype))
-    depthwise_weight_gradient[parts, -(-channels // block["COLUMNS"])](
-        *(*after.tensors, before.y.contiguous(), walk.taps, before.scale, before.shift, gradient),
-        *(*walk.lengths, channels, tiles, clips * tiles, parts),
-        **_walking(before, walk, block),
+
+def gate(sums: Tensor, shift: Tensor, layers: tuple[Layer, Layer], num_positions: int) -> tuple[Tensor, Tensor]:
+    """Return squeeze-and-excitation's gates of ``out + shift``, and the shift times them.
+
+    Shape: ``[N, tiles, 2, C], [C], (([R, C], [R]), ([C, R], [C])) -> [N, C], [N, C]``, all in float32.
+    """
+    from vov3d.fused.kernels import gate_forward
+
+    (clips, count, _, channels), hidden = sums.shape, len(layers[0][0])
+    gates, shifts = sums.new_empty(clips, channels), sums.new_empty(clips, channels)
+    gate_forward[(clips,)](
+        *(sums, shift, *layers[0], *layers[1], gates, shifts, num_positions, channels, hidden, count),
+        TILES=tiles.GATE_TILES,
+        CHANNELS=tiles.power(channels),
+        HIDDEN=tiles.power(hidden),
     )
-    summed = gradient.sum(0)
-    return summed if walk.separable else summed.unflatten(0, (9, 3)).transpose(0, 1).flatten(0, 1)
+    return gates, shifts
 
 
 def residual(y: Tensor, scale: Tensor, shift: Tensor, shortcut: Tensor | None, out: Tensor) -> Tensor:
@@ -185,12 +183,12 @@ def residual(y: Tensor, scale: Tensor, shift: Tensor, shortcut: Tensor | None, o
     from vov3d.fused.kernels import residual_forward
 
     clips, positions, channels = y.shape
-    block = _block(RESIDUAL, columns=channels)
-    tiles = -(-positions // block["ROWS"])
+    block = tiles.residual(channels)
+    count = parts_of(positions, block["ROWS"])
     shortcut = shortcut if shortcut is None else even_rows(shortcut)
-    residual_forward[clips * tiles, -(-channels // block["COLUMNS"])](
+    residual_forward[clips * count, parts_of(channels, block["COLUMNS"])](
         *(y, scale, shift, shortcut, out, positions, channels),
-        *(channels if shortcut is None else shortcut.stride(1), out.stride(1), tiles),
+        *(channels if shortcut is None else shortcut.stride(1), out.stride(1), count),
         SHORTCUT=shortcut is not None,
         ACC=_types(y.dtype)["ACC"],
         **block,
@@ -205,15 +203,15 @@ def residual_input(
     from vov3d.fused.kernels import residual_gradient
 
     clips, positions, channels = y.shape
-    block = _block(RESIDUAL, columns=channels)
-    tiles = -(-positions // block["ROWS"])
+    block = tiles.residual(channels)
+    count = parts_of(positions, block["ROWS"])
     g, through = even_rows(g), through if through is None else even_rows(through)
     gradient = torch.empty_like(y)
     of_shortcut = torch.empty_like(y) if has_shortcut else None
-    sums = _sums(y, tiles, channels)
-    residual_gradient[clips * tiles, -(-channels // block["COLUMNS"])](
+    sums = _sums(y, count, channels)
+    residual_gradient[clips * count, parts_of(channels, block["COLUMNS"])](
         *(g, out, y, scale, through, gradient, of_shortcut, sums, positions, channels),
-        *(g.stride(1), out.stride(1), channels if through is None else through.stride(1), tiles),
+        *(g.stride(1), out.stride(1), channels if through is None else through.stride(1), count),
         SHORTCUT=has_shortcut,
         THROUGH=through is not None,
         ACC=_types(y.dtype)["ACC"],
@@ -243,17 +241,6 @@ def _summed(sums: Tensor | None) -> Pair:
         return None, None
     first, second = sums.sum(1).unbind(1)
     return first, second
-
-
-def depthwise_block(channels: int) -> dict[str, int]:
-    """Return the shape of a tile of the depthwise kernels: smaller where rows of channels are not aligned."""
-    return _block({**DEPTHWISE, "rows": DEPTHWISE["rows"] // (1 if channels % 8 == 0 else 2)}, columns=channels)
-
-
-def _block(most: dict[str, int], **counts: int) -> dict[str, int]:
-    """Return the shape of a tile: powers of two from 16 that hold the counts, up to the most."""
-    held = {axis: min(most[axis], max(16, 1 << (count - 1).bit_length())) for axis, count in counts.items()}
-    return {axis.upper(): held.get(axis, size) for axis, size in most.items()}
 
 
 @cache

@@ -164,6 +164,7 @@ class _Pointwise(torch.autograd.Function):
         cast = weight.to(y.dtype).contiguous()
         before = launches.Before(y, scale, shift, activation)
         out, sums = launches.pointwise(before, cast)
+        assert sums is not None
         mean, variance = _moments(sums, out.shape[1])
         ctx.save_for_backward(y, cast, scale, shift, out, mean)
         ctx.activation = activation
@@ -178,8 +179,7 @@ class _Pointwise(torch.autograd.Function):
         y, weight, scale, shift, out, mean = ctx.saved_tensors
         before = launches.Before(y, scale, shift, ctx.activation)
         after = _after(g, out, mean, of_mean, of_variance)
-        gradient, of_affine = launches.pointwise_input(before, weight, after, through)
-        of_weight = launches.pointwise_weight(before, after) if ctx.needs_input_grad[1] else None
+        gradient, of_affine, of_weight = launches.pointwise_gradients(before, weight, after, through)
         return gradient, of_weight, *of_affine, None
 
 
@@ -189,8 +189,9 @@ class _Depthwise(torch.autograd.Function):
         ctx: Any, y: Tensor, scale: Tensor, shift: Tensor, activation: int, size: Size, stride: int, *kernels: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         before = launches.Before(y, scale, shift, activation)
-        walk = launches.Walk(size, size.strided(stride), stride, _taps(kernels, scale.dtype), len(kernels) == 2)
+        walk = launches.Walk(size, size.strided(stride), stride, taps_of(kernels, scale.dtype), len(kernels) == 2)
         out, sums = launches.depthwise(before, walk)
+        assert sums is not None
         mean, variance = _moments(sums, out.shape[1])
         ctx.save_for_backward(y, scale, shift, out, mean)
         ctx.activation, ctx.walk, ctx.shapes = activation, walk, [kernel.shape for kernel in kernels]
@@ -205,8 +206,7 @@ class _Depthwise(torch.autograd.Function):
         y, scale, shift, out, mean = ctx.saved_tensors
         before = launches.Before(y, scale, shift, ctx.activation)
         after = _after(g, out, mean, of_mean, of_variance)
-        gradient, of_affine = launches.depthwise_input(before, ctx.walk, after)
-        of_taps = launches.depthwise_weight(before, ctx.walk, after)  # [taps,C]
+        gradient, of_affine, of_taps = launches.depthwise_gradients(before, ctx.walk, after)  # of_taps [taps,C]
         counts = [shape[2:].numel() for shape in ctx.shapes]
         of_kernels = [part.t().reshape(shape) for part, shape in zip(of_taps.split(counts), ctx.shapes, strict=True)]
         return gradient, *of_affine, None, None, None, *of_kernels
@@ -249,7 +249,7 @@ def _after(
     return launches.After(torch.zeros_like(out) if g is None else g, out, alpha, beta)
 
 
-def _taps(kernels: tuple[Tensor, ...], dtype: torch.dtype) -> Tensor:
+def taps_of(kernels: tuple[Tensor, ...], dtype: torch.dtype) -> Tensor:
     """Return kernels as ``[3, 9, C]``; of two factors, the one in space is the first frame, that in time the second."""
     if len(kernels) == 1:
         return kernels[0].to(dtype).flatten(3).permute(2, 3, 1, 0)[:, :, 0].contiguous()

@@ -1,4 +1,4 @@
-"""A gradient that is recorded once and replayed: some thousand kernel launches become one."""
+"""Work that is recorded once and replayed: some thousand kernel launches become one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Gradient = Callable[[Tensor, Tensor, float], tuple[Tensor, Tensor]]
 """``(clips, targets, share) -> (loss, logits)``, which leaves the gradients of ``loss * share`` in the parameters."""
 
 TOLERANCE = 0.1  # of a gradient's norm: rounding in bfloat16, and sums in another order
-
+SHAPES_KEPT = 4
 
 Work = Callable[[], tuple[Tensor, ...]]
 Recorder = Callable[[Work], tuple[tuple[Tensor, ...], Callable[[], None]]]
@@ -33,9 +33,51 @@ def record_cuda_graph(work: Work) -> tuple[tuple[Tensor, ...], Callable[[], None
         work()
     torch.cuda.current_stream().wait_stream(stream)
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
+    with torch.cuda.graph(graph, capture_error_mode="thread_local"):  # others may pin memory meanwhile
         answers = work()
     return answers, graph.replay
+
+
+class ReplayedForShape:
+    """Some work on a tensor, recorded for each shape that comes; what cannot be recorded is computed as ever.
+
+    Args:
+        work: gives one tensor, and reads no other that changes. It may not wait for the GPU.
+        record: how.
+        most: recordings that are kept: those used last.
+    """
+
+    def __init__(
+        self, work: Callable[[Tensor], Tensor], record: Recorder = record_cuda_graph, most: int = SHAPES_KEPT
+    ) -> None:
+        self._work, self._record, self._most = work, record, most
+        self._recordings: dict[torch.Size, tuple[Tensor, Tensor, Callable[[], None]]] = {}
+        self._refused = False
+
+    def __call__(self, given: Tensor) -> Tensor:
+        """Return what the work does."""
+        with torch.cuda.device_of(given):
+            if not self._refused and given.shape not in self._recordings:
+                self._make(given)
+            if self._refused:
+                return self._work(given)
+            memory, answer, replay = self._recordings[given.shape] = self._recordings.pop(given.shape)
+            memory.copy_(given)
+            replay()
+            return answer.clone()
+
+    def _make(self, given: Tensor) -> None:
+        memory = given.clone()
+        while len(self._recordings) >= self._most:
+            del self._recordings[next(iter(self._recordings))]
+        try:
+            (answer,), replay = self._record(lambda: (self._work(memory),))
+        except RuntimeError as error:
+            self._refused = True
+            self._recordings.clear()
+            log.info("the network is not replayed as a graph: %s", str(error).partition("\n")[0])
+        else:
+            self._recordings[given.shape] = memory, answer, replay
 
 
 @dataclass
@@ -67,6 +109,11 @@ class Replayed:
         self._gradient, self._model, self._record = gradient, model, record
         self._recording: _Recording | None = None
         self._calls, self._refused = 0, False
+
+    @property
+    def is_recorded(self) -> bool:
+        """Whether a recording is there and agrees with the gradient."""
+        return self._recording is not None
 
     def __call__(self, clips: Tensor, targets: Tensor, share: float) -> tuple[Tensor, Tensor]:
         """Return what the gradient does."""

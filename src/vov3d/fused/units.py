@@ -56,7 +56,7 @@ def fits(module: nn.Module) -> bool:
 def _knows(unit: Bottleneck) -> bool:
     convolutions = {SpatialConv3d, TemporalConv3d, DepthwiseConv3d}  # of other kinds are those that look only backwards
     operator = all(type(part) in convolutions for part in unit.operator.modules() if isinstance(part, nn.Conv3d))
-    return operator and bool(_kernels(unit.operator)) and type(unit.gate) in {nn.Identity, SqueezeExcitation}
+    return operator and bool(kernels_of(unit.operator)) and type(unit.gate) in {nn.Identity, SqueezeExcitation}
 
 
 def residual_block(module: Residual, clips: Tensor) -> Tensor:
@@ -83,14 +83,14 @@ def residual_block(module: Residual, clips: Tensor) -> Tensor:
 
 def bottleneck(unit: Bottleneck, x: Tensor, size: Size) -> tuple[Tensor, Affine, Tensor, Size]:
     """Return a unit before its last norm, that norm, the input for who else reads it, and the size."""
-    stride = _stride(unit.operator)
-    wide, *moments, x = pointwise(x, _matrix(unit.expand))
+    stride = stride_of(unit.operator)
+    wide, *moments, x = pointwise(x, matrix_of(unit.expand))
     affine = _normalised(unit.expand.norm, moments, x.shape[1], Activation.RELU)
-    mixed, *moments = depthwise(wide, _kernels(unit.operator), affine, size, stride)
+    mixed, *moments = depthwise(wide, kernels_of(unit.operator), affine, size, stride)
     affine = _normalised(unit.norm, moments, mixed.shape[1], Activation.SWISH)
     if isinstance(unit.gate, SqueezeExcitation):
         affine = _gated(unit.gate, affine, moments[0])
-    narrow, *moments, _ = pointwise(mixed, _matrix(unit.project), affine)
+    narrow, *moments, _ = pointwise(mixed, matrix_of(unit.project), affine)
     return narrow, _normalised(unit.project.norm, moments, mixed.shape[1]), x, size.strided(stride)
 
 
@@ -113,7 +113,7 @@ def tosa(block: TOSA, x: Tensor, size: Size) -> tuple[Tensor, Affine, Tensor, Si
             x = passed
         else:
             parts.append(passed)
-    aggregated, *moments, _ = pointwise(joined([*parts, inside], buffer), _matrix(block.aggregate))
+    aggregated, *moments, _ = pointwise(joined([*parts, inside], buffer), matrix_of(block.aggregate))
     return aggregated, _normalised(block.aggregate.norm, moments, aggregated.shape[1]), x, size
 
 
@@ -144,19 +144,20 @@ def _scaled(affine: Affine, factors: Tensor) -> Affine:
     return Affine(affine.scale * factors, affine.shift * factors, affine.activation)
 
 
-def _matrix(convolution: ConvNorm) -> Tensor:
+def matrix_of(convolution: ConvNorm) -> Tensor:
     """Return the weight of a pointwise convolution as ``[C_out, C_in]``."""
     return convolution.conv.weight.flatten(1)
 
 
-def _kernels(operator: nn.Module) -> tuple[Tensor, ...]:
+def kernels_of(operator: nn.Module) -> tuple[Tensor, ...]:
     """Return the depthwise kernels of an operator, in space first; none if it has others."""
     if isinstance(operator, D2Plus1D | D1Plus2D):
         return operator.spatial.weight, operator.temporal.weight
     return (operator.weight,) if type(operator) is DepthwiseConv3d else ()
 
 
-def _stride(operator: nn.Module) -> int:
+def stride_of(operator: nn.Module) -> int:
+    """Return the stride of an operator in space."""
     spatial = operator.spatial if isinstance(operator, D2Plus1D | D1Plus2D) else operator
     assert isinstance(spatial, nn.Conv3d)
     return spatial.stride[1]

@@ -1,4 +1,4 @@
-"""A trained network, as fast as this CPU allows: other engines behind the same contract.
+"""A trained network, as fast as this machine allows: other engines behind the same contract.
 
 ::
 

@@ -47,11 +47,13 @@ class Backend:
         name: what a user calls it.
         refuses: why it cannot compute this network in this precision here, one line; ``None`` if it may.
         compile: does all the work that need not be done for every clip; may raise anything.
+        device: type of the device that it computes on.
     """
 
     name: str
     refuses: Callable[[ClipClassifier, Precision], str | None]
     compile: Callable[[Job], Compiled]
+    device: str = "cpu"
 
 
 class Trunk(nn.Module):

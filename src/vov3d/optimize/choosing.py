@@ -11,24 +11,34 @@ from torch import Tensor
 from vov3d.errors import ArgumentError, OptimizeError, unknown_name
 from vov3d.models import ClipClassifier
 from vov3d.models.clip_classifier import check_clips
-from vov3d.optimize import eager, inductor, native, onnx_runtime, openvino
+from vov3d.optimize import eager, gpu, inductor, native, onnx_runtime, openvino
 from vov3d.optimize.backend import PRECISIONS, Backend, Job, Precision
 from vov3d.optimize.folding import folded
-from vov3d.optimize.network import Optimized
+from vov3d.optimize.network import Optimized, exact_float32
 
 log = logging.getLogger("vov3d")
 
 BACKENDS: Mapping[str, Backend] = {
-    one.BACKEND.name: one.BACKEND for one in (native, openvino, eager, onnx_runtime, inductor)
+    one.name: one
+    for one in (
+        *(native.BACKEND, openvino.BACKEND, eager.BACKEND, onnx_runtime.BACKEND, inductor.BACKEND),
+        *(gpu.FUSED, gpu.GRAPH),
+    )
 }
-"""Back ends by name, the quickest first (docs/optimize.md); ``auto`` takes none that compiles for minutes."""
+"""Back ends by name, the quickest of a device first (docs/optimize.md)."""
 
 NEVER_CHOSEN = ("compile",)
+"""Those that compile for minutes."""
 
 LARGEST_ERROR = 1e-4
 """How far off a float32 logit may be, over the largest."""
 
 LEAST_COSINE: Mapping[Precision, float] = {"fp32": 0.999999, "bf16": 0.99, "int8": 0.98}
+
+
+def candidates(device: str) -> list[str]:
+    """Return the names of the back ends that ``auto`` chooses from on a type of device, the quickest first."""
+    return [name for name, one in BACKENDS.items() if one.device == device and name not in NEVER_CHOSEN]
 
 
 def optimize(
@@ -40,7 +50,7 @@ def optimize(
     calibration: Tensor | None = None,
     num_threads: int | None = None,
 ) -> Optimized:
-    """Return a network that gives the same logits in less time on a CPU.
+    """Return a network that gives the same logits in less time, on a CPU or a CUDA GPU.
 
     >>> fast = vov3d.optimize(model.eval(), clips, precision="bf16")
     >>> fast(clips).argmax(1)
@@ -49,8 +59,9 @@ def optimize(
     with those of the plain network.
 
     Args:
-        model: the network, on the CPU, in float32 and in evaluation mode; it is not changed.
-        example: clips ``[N, 3, T, H, W]`` such as it will see: any N later, but the same T, H and W.
+        model: the network, in float32 and in evaluation mode; it is not changed.
+        example: clips ``[N, 3, T, H, W]`` such as it will see, where the network is: any N later, but the same T, H
+            and W.
         precision: of weights and activations: ``"fp32"``, ``"bf16"`` or ``"int8"``.
         backend: one of `BACKENDS`; ``"auto"`` takes the first that is there, takes this network, and passes the check.
         calibration: for int8, clips ``[M, 3, T, H, W]`` like those to come, from which ranges are taken; 32 do well.
@@ -63,12 +74,12 @@ def optimize(
     job = _job(model, example, precision, calibration, num_threads)
     if backend != "auto" and backend not in BACKENDS:
         raise ArgumentError(unknown_name("backend", backend, ["auto", *BACKENDS]))
-    names = [name for name in BACKENDS if name not in NEVER_CHOSEN] if backend == "auto" else [backend]
-    with torch.no_grad():
+    names = candidates(job.example.device.type) if backend == "auto" else [backend]
+    with torch.no_grad(), exact_float32():
         expected = model(job.example)
     passed_over: dict[str, str] = {}
     for name in names:
-        reason = BACKENDS[name].refuses(model, precision)
+        reason = _elsewhere(BACKENDS[name], job) or BACKENDS[name].refuses(model, precision)
         if reason is None:
             found = _tried(BACKENDS[name], job, expected)
             if isinstance(found, Optimized):
@@ -91,9 +102,13 @@ def _job(
     if model.training:
         raise ArgumentError("the network is in training mode; call model.eval() first")
     like = next(model.parameters())
-    if like.device.type != "cpu" or like.dtype != torch.float32:
-        raise ArgumentError(f"the network is {like.dtype} on {like.device}; only float32 on the CPU can be optimised")
+    if like.device.type not in ("cpu", "cuda") or like.dtype != torch.float32:
+        raise ArgumentError(
+            f"the network is {like.dtype} on {like.device}; only float32 on a CPU or a CUDA GPU can be optimised"
+        )
     check_clips(example)
+    if example.device != like.device:
+        raise ArgumentError(f"the example is on {example.device}, and the network on {like.device}; they go together")
     if precision == "int8" and calibration is None:
         raise ArgumentError("int8 needs calibration clips, like those that the network will see: calibration")
     if calibration is not None:
@@ -108,6 +123,12 @@ def _job(
         raise ArgumentError(f"num_threads is {threads}; it must be 1 or more")
     calibration = None if calibration is None else calibration.float()
     return Job(model, folded(model), example.float(), precision, calibration, threads)
+
+
+def _elsewhere(backend: Backend, job: Job) -> str | None:
+    """Why a back end is of no use for clips that are where they are."""
+    there, names = job.example.device.type, {"cpu": "the CPU", "cuda": "CUDA GPUs"}
+    return None if backend.device == there else f"it is for {names[backend.device]}, and the network is on {there}"
 
 
 def _tried(backend: Backend, job: Job, expected: Tensor) -> Optimized | str:

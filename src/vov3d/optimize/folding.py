@@ -59,7 +59,7 @@ def _pairs(network: ClipClassifier) -> list[tuple[nn.Conv3d, BatchNorm]]:
         for module in network.modules()
         if isinstance(module, nn.Conv3d | BatchNorm)
     ]
-    network(torch.zeros(1, 3, 4, 32, 32, dtype=network.dtype))
+    network(torch.zeros(1, 3, 4, 32, 32).to(next(network.parameters())))
     for hook in hooks:
         hook.remove()
     return found

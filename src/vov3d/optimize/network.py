@@ -17,11 +17,12 @@ from vov3d.optimize.backend import Compiled, Job, Precision
 
 
 class Optimized(nn.Module):
-    """A network for inference on a CPU: ``optimized(clips) -> logits``, without gradients.
+    """A network for inference: ``optimized(clips) -> logits``, without gradients.
 
-    The back end computes the map that the head pools; pooling and classification stay in torch and in float32.
+    The back end computes the map that the head pools; pooling and classification stay in torch and in float32, on one
+    thread: others that torch wakes would spin for milliseconds, beside the back end's own of the next call.
 
-    Shape: ``[N, 3, T, H, W] -> [N, K]`` for any N, and the T, H and W that it was optimised for.
+    Shape: ``[N, 3, T, H, W] -> [N, K]`` for any N, and the T, H, W and device that it was optimised for.
 
     Attributes:
         backend: the engine that computes.
@@ -47,7 +48,7 @@ class Optimized(nn.Module):
         self.head = copy.deepcopy(job.folded.head)
         self.num_classes = job.folded.num_classes
         self._compiled = compiled
-        self._size = tuple(job.example.shape[2:])
+        self._size, self._device = tuple(job.example.shape[2:]), job.example.device
         self._lock = threading.Lock()
         super().train(False)
 
@@ -82,9 +83,11 @@ class Optimized(nn.Module):
         raise ArgumentError("an optimised network lives in its process alone; save the network and optimise it again")
 
     def __str__(self) -> str:
-        threads = f"{self.num_threads} thread{'s' if self.num_threads > 1 else ''}"
+        where = f"{self.num_threads} thread{'s' if self.num_threads > 1 else ''}"
+        if self._device.type == "cuda":
+            where = torch.cuda.get_device_name(self._device)
         return (
-            f"{self.backend}, {self.precision}, {threads}: logits differ from plain float32 by at most "
+            f"{self.backend}, {self.precision}, {where}: logits differ from plain float32 by at most "
             f"{self.max_error:.1e} of the largest, cosine {self.cosine:.5f}"
         )
 
@@ -96,17 +99,37 @@ class Optimized(nn.Module):
                 f"clips have {clips.shape[2]} frames of {clips.shape[3]}x{clips.shape[4]}; this network was optimised "
                 f"for {frames} of {rows}x{columns}: optimise it for an example of the other size"
             )
+        if clips.device != self._device:
+            raise ArgumentError(f"clips are on {clips.device}; this network was optimised on {self._device}")
         if not len(clips):
             raise ArgumentError("clips hold no clip; give 1 or more")
-        return self._compiled(clips.float())
+        with _threads(self.num_threads):
+            return self._compiled(clips.float())
 
     @contextmanager
     def _computing(self) -> Iterator[None]:
-        """One call at a time, without gradients, with threads of its own."""
-        with self._lock, torch.no_grad():
-            before = torch.get_num_threads()
-            torch.set_num_threads(self.num_threads)
-            try:
-                yield
-            finally:
-                torch.set_num_threads(before)
+        """One call at a time, without gradients, with one thread for what is not the back end's."""
+        with self._lock, torch.no_grad(), exact_float32(), _threads(1):
+            yield
+
+
+@contextmanager
+def _threads(number: int) -> Iterator[None]:
+    """So many threads of an operator of torch."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextmanager
+def exact_float32() -> Iterator[None]:
+    """Let a GPU's convolutions in float32 not round to 10 bits, as cuDNN does by default."""
+    before = torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.allow_tf32 = before

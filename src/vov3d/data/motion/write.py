@@ -5,17 +5,19 @@ from __future__ import annotations
 import csv
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
 import av
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-from vov3d.data.motion.draw import MOTION_VERSION, render
-from vov3d.data.motion.paths import MOTION_CLASSES
+from vov3d.data.motion.classes import BASIC_FAMILIES, MOTION_VERSION, Split, classes_of
+from vov3d.data.motion.draw import render
 from vov3d.errors import DataError
 from vov3d.locks import whole_folder
 
@@ -30,14 +32,15 @@ class MotionVideo:
 
     path: str  # relative to the set, with forward slashes
     label: str
-    split: str
+    split: Split
     seed: int
 
 
 def write_motion_set(
     out: Path,
     *,
-    videos_per_class: Mapping[str, int] | None = None,
+    families: Sequence[str] = BASIC_FAMILIES,
+    videos_per_class: Mapping[Split, int] | None = None,
     size: int = 96,
     num_frames: int = 32,
     seed: int = 0,
@@ -52,7 +55,9 @@ def write_motion_set(
 
     Args:
         out: the folder to make.
-        videos_per_class: for each split, how many videos every class has; by default 40 in train and 10 in val.
+        families: names from ``MOTION_FAMILIES``: of which the set has all classes.
+        videos_per_class: for each split (train, val, test), how many videos every class has; by default 40 in train and
+            10 in val.
         size: side of the square frames in pixels, even.
         num_frames: typical number of frames of a video, see ``render``.
         seed: sets of different seeds share no video.
@@ -66,23 +71,30 @@ def write_motion_set(
     Raises:
         DataError: if ``out`` is there already and is anything else.
         InUseError: if another process writes it.
-        ValueError: for a setting out of its range.
+        ValueError: for a setting out of its range, or a family that there is not.
     """
-    counts = {"train": 40, "val": 10} if videos_per_class is None else dict(videos_per_class)
-    if size % 2 or not counts or not 1 <= min(counts.values()) <= max(counts.values()) <= _MOST_VIDEOS:
+    classes = classes_of(families)
+    counts: dict[Split, int] = {"train": 40, "val": 10} if videos_per_class is None else dict(videos_per_class)
+    if size % 2 or not classes or not counts or not 1 <= min(counts.values()) <= max(counts.values()) <= _MOST_VIDEOS:
         raise ValueError(
-            f"a motion set needs an even size and 1 to {_MOST_VIDEOS} videos per class in each split;"
-            f" got size {size} and {counts}"
+            f"a motion set needs an even size, a family and 1 to {_MOST_VIDEOS} videos per class in each split;"
+            f" got size {size}, {list(families)} and {counts}"
         )
     look = {"size": size, "num_frames": num_frames, "difficulty": difficulty}
-    settings = {"motion_version": MOTION_VERSION, "seed": seed, "videos_per_class": counts, **look}
+    settings = {
+        "motion_version": MOTION_VERSION,
+        "classes": list(classes),
+        "seed": seed,
+        "videos_per_class": counts,
+        **look,
+    }
     if out.exists():
         _check_same(out, settings)
         return out
     videos = [
         MotionVideo(f"{split}/{label}/{number:05d}.mp4", label, split, _MOST_VIDEOS * seed + number)
         for split, count in counts.items()
-        for label in MOTION_CLASSES
+        for label in classes
         for number in range(count)
     ]
     with whole_folder(out) as root:
@@ -123,7 +135,7 @@ def _in_threads(
     on_progress: Callable[[int, int], None] | None,
 ) -> None:
     """Write all videos. Drawing and coding both let go of Python's lock, so that threads are enough."""
-    with ThreadPoolExecutor(workers or min(os.cpu_count() or 1, 8)) as pool:
+    with _one_thread_each(), ThreadPoolExecutor(workers or min(os.cpu_count() or 1, 8)) as pool:
         futures = [pool.submit(write, video) for video in videos]
         try:
             for written, future in enumerate(as_completed(futures), start=1):
@@ -132,6 +144,17 @@ def _in_threads(
                     on_progress(written, len(videos))
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """Let torch compute in the threads that call it, and in no others beside them."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _encode(path: Path, frames: NDArray[np.uint8]) -> None:

@@ -1,0 +1,68 @@
+"""Shapes of tiles, and how programs share them: powers of two that a Hopper GPU holds in registers (tested)."""
+
+from __future__ import annotations
+
+Block = dict[str, int]
+
+POINTWISE = {"ROWS": 128, "INNER": 32, "COLUMNS": 64}
+POINTWISE_GRADIENT = {"ROWS": 64, "INNER": 64, "COLUMNS": 64}
+KEPT = 14336  # sums of a weight's gradient that a program keeps
+DEPTHWISE = {"HEIGHT": 4, "WIDTH": 8, "CHANNELS": 32}
+RESIDUAL = {"ROWS": 64, "COLUMNS": 64}
+GATE_TILES = 16
+GRADIENT_WARPS = 8
+PROGRAMS = 132  # that share the gradient of a weight: one for each multiprocessor of a Hopper GPU, which holds no more
+
+
+def power(count: int) -> int:
+    """Return the power of two, 16 or more, that holds a count."""
+    return max(16, 1 << (count - 1).bit_length())
+
+
+def pointwise(inner: int, channels: int) -> Block:
+    """Return the tile of a product of rows of ``inner`` channels with a weight."""
+    return _fitted(POINTWISE, INNER=inner, COLUMNS=channels)
+
+
+def pointwise_gradient(inner: int, channels: int) -> Block:
+    """Return the tile of its gradient: as many columns as a program can keep sums of."""
+    block = _fitted(POINTWISE_GRADIENT, INNER=channels, COLUMNS=inner)
+    kept = parts_of(channels, block["INNER"]) * block["INNER"]
+    while block["COLUMNS"] > 16 and kept * block["COLUMNS"] > KEPT:
+        block["COLUMNS"] //= 2
+    return {**block, "ROWS": block["ROWS"] // (1 if kept <= block["INNER"] else 2)}
+
+
+def depthwise(channels: int) -> Block:
+    """Return the tile of a depthwise convolution: smaller where rows of channels are not aligned."""
+    return _fitted(DEPTHWISE if channels % 8 == 0 else {**DEPTHWISE, "WIDTH": 4}, CHANNELS=channels)
+
+
+def depthwise_gradient(channels: int, *, separable: bool) -> Block:
+    """Return the tile of its gradient, of which a thread keeps 12 sums of four values, or 27 of two."""
+    return _fitted(DEPTHWISE if separable else {**DEPTHWISE, "WIDTH": 4}, CHANNELS=channels)
+
+
+def residual(channels: int) -> Block:
+    """Return the tile of a sum."""
+    return _fitted(RESIDUAL, COLUMNS=channels)
+
+
+def parts_of(size: int, length: int) -> int:
+    """Return how many parts of a length cover a size."""
+    return -(-size // length)
+
+
+def rectangles(rows: int, columns: int, block: Block) -> int:
+    """Return how many tiles cover a frame."""
+    return parts_of(rows, block["HEIGHT"]) * parts_of(columns, block["WIDTH"])
+
+
+def shares(num_tiles: int, blocks: int) -> int:
+    """Return how many programs share the tiles where ``blocks`` of them see each; each leaves a sum of its own."""
+    return max(1, min(PROGRAMS // blocks, num_tiles))
+
+
+def _fitted(most: Block, **counts: int) -> Block:
+    """Return a tile that holds the counts, up to the most."""
+    return {axis: min(size, power(counts[axis])) if axis in counts else size for axis, size in most.items()}

@@ -1,0 +1,147 @@
+"""The benchmark for GPUs without one: its parts and their time, what it counts, and the page that shows its results."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("triton")
+
+import gpu
+from gpu_timing import Setting
+from gpu_traffic import gigabytes, step_traffic
+from harness import Row, write_results
+from performance_gpu import NOTHING, gpu_section
+
+ROOT = Path(__file__).parents[1]
+H100 = "NVIDIA H100 80GB HBM3"
+
+
+def test_rows_are_kept_when_a_part_fails(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def fails(_setting: Setting) -> Iterator[Row]:
+        yield {"way": "plain", "step_ms": 12.5}
+        raise RuntimeError("out of memory")
+
+    gpu.measure(gpu.Part("gpu-training", 1, fails), Setting(), tmp_path / "rows")
+    kept = [json.loads(line) for line in (tmp_path / "rows").read_text().splitlines()]
+    assert kept == [{"way": "plain", "step_ms": 12.5}, {"failure": "RuntimeError: out of memory"}]
+    assert "way plain  step_ms 12.5" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("ends", "failure"),
+    [
+        ("import time; time.sleep(60)", "stopped after its 2 s"),
+        ("import os; os.kill(os.getpid(), 11)", "the process ended with -11"),
+        ("", None),
+    ],
+)
+def test_a_part_ends_in_its_time(
+    ends: str, failure: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = tmp_path / "part.py"
+    script.write_text(f"import sys\nopen(sys.argv[-1], 'a').write('{{\"way\": \"plain\"}}\\n')\n{ends}\n")
+    monkeypatch.setattr(gpu, "__file__", str(script))
+    rows = gpu.measured("training", ["--quick"], 2)
+    assert rows[0] == {"part": "training", "way": "plain"}
+    assert rows[1:] == ([] if failure is None else [{"part": "training", "failure": failure}])
+
+
+def test_the_parts_fit_into_eight_minutes() -> None:
+    found = gpu.parts(Setting(quick=False))
+    assert next(iter(found)) == "correctness"
+    assert {part.results for part in found.values()} >= {"gpu-training", "gpu-inference", "gpu-loss-curves"}
+    assert gpu._arguments([]).seconds < 8 * 60
+
+
+def test_the_kernels_move_little_more_than_they_must() -> None:
+    for name, expected in (("vov3d_m", 12.34), ("vov3d_l", 17.43)):
+        floor, moved = gigabytes(step_traffic(name, 8))
+        assert floor == pytest.approx(expected, abs=0.01)
+        assert 1 < moved / floor < 1.06
+    assert gigabytes(step_traffic("vov3d_m", 32))[0] == pytest.approx(4 * 12.3445, rel=1e-3)
+
+
+def measured(folder: Path) -> None:
+    """Results as if there had been a GPU."""
+    step: Row = {"model": "vov3d_m", "batch": 8, "floor_gb": 12.3, "copy_gb_per_second": 2900.0, "failure": ""}
+    ways = {"plain AMP": (90.0, 20_000.0), "torch.compile AMP": (20.0, 9000.0), "fused, replayed": (8.0, 6000.0)}
+    rows: list[Row] = [
+        {**step, "way": way, "step_ms": taken, "peak_mib": peak, "times_floor": taken / 4.24, "clips_per_second": 1.0}
+        for way, (taken, peak) in ways.items()
+    ]
+    rows.append({"part": "compile vov3d_l", "failure": "stopped after its 30 s"})
+    check: Row = {"block": "T-OSA", "dtype": "bfloat16", "right": "yes"}
+    write_results("gpu-training", rows, folder, machine=H100, gpu=H100)
+    write_results("gpu-correctness", [check, {**check, "right": "NO"}], folder, machine=H100, gpu=H100)
+    pair: Row = {"channels": 40, "side": 56, "forward_ms": 0.1, "forward_of_copy_rate": 0.7, "backward_ms": 0.3}
+    write_results("gpu-depthwise", [{**pair, "backward_of_copy_rate": 0.5}], folder, machine=H100, gpu=H100)
+    logits: Row = {"model": "x3d_m", "batch": 1, "way": "fused bf16", "ms": 0.8, "clips_per_second": 1250.0}
+    write_results("gpu-inference", [logits], folder, machine=H100, gpu=H100)
+
+
+def curves(folder: Path, where: str) -> None:
+    rows: list[Row] = [
+        {"part": "curves", "step": at, "plain": 3.0 / (at + 1), "fused": 3.1 / (at + 1)} for at in range(30)
+    ]
+    write_results("gpu-loss-curves", rows, folder, gpu=where)
+
+
+def test_the_page_says_that_nothing_was_measured(tmp_path: Path) -> None:
+    assert gpu_section(tmp_path) == ("", {})
+    traffic: Row = {"model": "vov3d_m", "batch": 8, "floor_gb": 12.34, "kernels_gb": 12.9}
+    write_results(
+        "gpu-traffic", [{**traffic, "floor_ms": 2.87, "kernels_ms": 3.0}], tmp_path, gigabytes_per_second=4300.0
+    )
+    curves(tmp_path, "none: Triton's interpreter")
+    text, pictures = gpu_section(tmp_path)
+    assert NOTHING in text
+    assert "| VoV3D-M | 8 | 12.34 | 12.9 | 2.87 | 3 |" in text
+    assert "in Triton's interpreter on a CPU: after 30 steps" in text
+    assert set(pictures) == {"gpu-curves"}
+
+
+def test_the_page_shows_what_was_measured(tmp_path: Path) -> None:
+    traffic: Row = {"model": "vov3d_m", "batch": 8, "floor_gb": 12.34, "kernels_gb": 12.9}
+    write_results(
+        "gpu-traffic", [{**traffic, "floor_ms": 2.87, "kernels_ms": 3.0}], tmp_path, gigabytes_per_second=4300.0
+    )
+    measured(tmp_path)
+    curves(tmp_path, H100)
+    assert (tmp_path / next(tmp_path.glob("gpu-training-nvidia-h100-80gb-*.csv")).name).exists()
+    text, pictures = gpu_section(tmp_path)
+    assert NOTHING not in text
+    assert (
+        "Of 2 checks against float64 on odd shapes and memory full of NaN, in T-OSA in bfloat16 they are NOT right"
+        in text
+    )
+    assert "| VoV3D-M and L, a step: times as fast as plain AMP | 3.0x | 11.2x | 11.2x | **yes** |" in text
+    assert "| VoV3D-M and L, a step: peak memory, beside plain AMP's | 0.5x | 0.3x | 0.3x | **yes** |" in text
+    assert "| the depthwise pair, of the rate of a copy | 0.60 | 0.70 | 0.70 | **yes** |" in text
+    assert "| compile vov3d_l | - | - | - | - | - | - | - | - | - | stopped after its 30 s |" in text
+    assert "| X3D-M | 1 | fused bf16 | 0.8 | 1,250 | - | - |  |" in text
+    assert "never more than" in text
+    assert "fused" in pictures["gpu-curves"]
+
+
+@pytest.mark.slow
+def test_all_of_it_runs_without_a_gpu(tmp_path: Path) -> None:
+    command = [sys.executable, str(ROOT / "benchmarks" / "gpu.py"), "--quick", "--out", str(tmp_path)]
+    subprocess.run(command, check=True, timeout=600)
+    (whole,) = tmp_path.glob("gpu-*.json")
+    results = json.loads(whole.read_text())
+    assert all(row["right"] == "yes" for row in results["gpu-correctness"])
+    assert len(results["gpu-loss-curves"]) == 3
+    failures = [
+        row["failure"] for rows in results.values() if isinstance(rows, list) for row in rows if row.get("failure")
+    ]
+    assert set(failures) == {"no GPU"}
+    (file,) = tmp_path.glob("gpu-training-*.csv")
+    rows = list(csv.DictReader(line for line in file.read_text().splitlines() if not line.startswith("#")))
+    assert [row["way"] for row in rows] == [way.name for way in gpu.WAYS]
