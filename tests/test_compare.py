@@ -399,7 +399,7 @@ def test_what_was_measured_before_an_interrupt_is_printed(
 # ---- files and the command ------------------------------------------------------------------------------------------
 
 
-def test_everything_is_written_and_read_again(tmp_path: Path) -> None:
+def test_everything_is_written_and_read_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     found = compare(["x3d_xs"], frames=2, crop=32, rounds=1, threads=1, out=tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["compare-k400.svg", "compare.json", "compare.md"]
     again = read_comparison(tmp_path / "compare.json")
@@ -412,8 +412,10 @@ def test_everything_is_written_and_read_again(tmp_path: Path) -> None:
     assert len(picture.findall(".//{http://www.w3.org/2000/svg}circle")) == 1  # at its own clip it was not measured
     reused = compare(["x3d_xs"], frames=2, crop=32, measured=tmp_path)
     assert reused == found
+    assert not caplog.records
     other = compare(["x3d_xs"], frames=3, crop=32, measured=tmp_path / "compare.json")
     assert other.costs[0].measured is None
+    assert "holds no measurement of any of these networks at these clips" in caplog.text
 
 
 def test_accuracy_measured_here_is_a_row_of_its_own(run: Path, tmp_path: Path) -> None:
@@ -439,7 +441,11 @@ def test_accuracy_measured_here_is_a_row_of_its_own(run: Path, tmp_path: Path) -
         ({"frame_order": "shuffled"}, "is a control, its frames are shuffled"),
         ({"multi_label": True}, "several labels a video"),
         ({"top1": "high"}, "is not a metrics.json"),
-        ({"top1": 7.5}, "less than or equal to 1"),
+        ({"top1": 7.5}, "top1: Input should be less than or equal to 1"),
+        ({"top1": float("nan")}, "top1: "),
+        ({"num_classes": 10**12}, "num_classes: Input should be less than or equal to 1000000"),
+        ({"num_clips": 0}, "num_clips: "),
+        ({"crop": 5}, "crop: "),
         ({"checkpoint": "gone.safetensors"}, "nothing says which model it is of"),
     ):
         file.write_text(json.dumps({**metrics, **change}))
@@ -456,6 +462,28 @@ def test_a_test_that_lies_in_a_run_has_the_model_of_its_recipe(run: Path, tmp_pa
     row = make_comparison(["x3d_m"], results=[folder]).rows[-1].published
     assert make_comparison(["x3d_m"], results=[tmp_path]).rows[-1].published == row
     assert (row.model, row.frames, row.crop, row.views, row.num_classes) == ("vov3d_m", 4, 48, 1, 3)
+
+
+def test_tests_of_one_network_are_told_apart(run: Path, tmp_path: Path) -> None:
+    found = {"num_videos": 6, "num_classes": 3, "top1": 0.25, "top5": 0.5, "num_clips": 1, "num_crops": 1, "crop": 48}
+    for name in ("first", "second"):
+        (tmp_path / name / "evaluation").mkdir(parents=True)
+        shutil.copy(run / "recipe.yaml", tmp_path / name / "recipe.yaml")
+        text = json.dumps({"checkpoint": "gone", "data": "a\nb", "split": "val", **found})
+        (tmp_path / name / "evaluation" / "metrics.json").write_text(text)
+    runs = [tmp_path / "first", tmp_path / "second", tmp_path / "first" / "evaluation"]
+    rows = [row.published for row in make_comparison(["x3d_m"], results=runs).rows[-2:]]
+    assert [row.system for row in rows] == ["vov3d_m of first", "vov3d_m of second"]
+    assert {row.section for row in rows} == {r"a\nb val"}  # a name stays in its line
+    assert make_comparison(["x3d_m"], results=runs[:1]).rows[-1].published.system == "vov3d_m"
+
+
+def test_little_is_not_none(counted: Comparison) -> None:
+    clip = Clip("x3d_xs", 4, 160)
+    little = replace(next(cost for cost in counted.costs if cost.clip == clip), gmacs=0.0061, activations=240_000)
+    costs = tuple(little if cost.clip == clip else cost for cost in counted.costs)
+    row = next(row for row in cost_table(replace(counted, costs=costs)).rows if row[:2] == ("x3d_xs", "4x160"))
+    assert (row[5], row[6]) == ("0.18", "0.24")  # of 30 views
 
 
 def test_measurements_of_another_comparison_are_taken_by_clip(counted: Comparison) -> None:
@@ -505,13 +533,18 @@ def test_the_terminal_table_breaks_no_word(capsys: pytest.CaptureFixture[str], m
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--models", "x3dm"], "unknown model 'x3dm'; did you mean 'x3d_m'"),
+        (["--models", "x3dm"], "unknown model 'x3dm'; did you mean 'x3d_m'? Allowed: the 63 names that `vov3d models`"),
         (["--models"], "expected at least one argument"),
         (["--frames", "0"], "'0' is not a whole number of at least 1"),
         (["--crop", "16"], "'16' is not a whole number of at least 32"),
         (
             ["--device", "gpu", "--models", "x3d_xs"],
             "unknown device 'gpu'; did you mean 'cpu'? Allowed: auto, cpu, cuda",
+        ),
+        *(
+            []
+            if torch.backends.mps.is_available()
+            else [(["--device", "mps", "--models", "x3d_xs"], "from the 'MPS' backend); use auto, cpu, cuda or mps")]
         ),
         (["--device", "meta", "--models", "x3d_xs"], "unknown device 'meta'. Allowed: auto, cpu, cuda, mps"),
         (["--results", "nowhere.json"], "'nowhere.json' does not exist"),

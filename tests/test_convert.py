@@ -7,6 +7,7 @@ import os
 import pickle
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
@@ -160,6 +161,26 @@ def test_a_wrong_shape_is_named(published: dict[str, Tensor], tmp_path: Path, na
     assert f"it differs in shape 1 of 944 entries, first {name} is {shape}, not {list(published[name].shape)}" in said
 
 
+@pytest.mark.parametrize("dtype", [torch.int32, torch.complex64])
+def test_weights_of_a_wrong_type_are_named(published: dict[str, Tensor], tmp_path: Path, dtype: torch.dtype) -> None:
+    name = "head.projection.bias"
+    said = refused(save(tmp_path / "in.pyth", {**published, name: torch.zeros(174, dtype=dtype)}), tmp_path)
+    assert f"it has no floating-point numbers in 1 of 944 entries, first {name} is {dtype}" in said
+
+
+@pytest.mark.parametrize(
+    ("tensor", "kind"), [(torch.eye(3).to_sparse(), "sparse"), (torch.empty(3, device="meta"), "empty")]
+)
+def test_a_tensor_without_all_its_values_is_named(tmp_path: Path, tensor: Tensor, kind: str) -> None:
+    said = refused(save(tmp_path / "in.pyth", {"s1.weight": tensor}), tmp_path)
+    assert f"s1.weight is {kind}; save tensors that hold all their values" in said
+
+
+def test_a_pickle_is_read_whatever_its_ending(published: dict[str, Tensor], tmp_path: Path) -> None:
+    source = save(tmp_path / "in.safetensors", published)
+    assert convert(source, tmp_path / "out.safetensors").num_tensors == len(published)
+
+
 class RunsCode:
     """What a malicious checkpoint holds."""
 
@@ -170,7 +191,6 @@ class RunsCode:
         return os.system, (f'echo gotcha > "{self.victim}"',)
 
 
-@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
 @pytest.mark.parametrize("protocol", [2, 4, "torch", "torch, old format"])
 def test_code_in_a_file_is_not_run(
     published: dict[str, Tensor], tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, protocol: object
@@ -182,7 +202,12 @@ def test_code_in_a_file_is_not_run(
         source.write_bytes(pickle.dumps(content, protocol=protocol))
     else:
         torch.save(content, source, _use_new_zipfile_serialization=protocol == "torch")
-    assert "cannot be read with weights only, and nothing else in it is run" in refused(source, tmp_path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # torch's would stand beside the one line
+        said = refused(source, tmp_path)
+    assert "cannot be read with weights only, and nothing else in it is run: " in said
+    assert "weights_only" not in said  # torch advises to run the code
+    assert ("it would call " in said) == (protocol != 4)  # of which torch reads nothing
     assert not victim.exists()
     pickle.loads(pickle.dumps(RunsCode(victim)))
     assert victim.exists()  # so that is what would have happened

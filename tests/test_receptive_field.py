@@ -244,3 +244,8 @@ def test_names_and_checkpoints(
     assert "unknown model 'vov3d_mm'; did you mean 'vov3d_m'" in capsys.readouterr().err
     with pytest.raises(ArgumentError, match="1 clips of 1 frames of 64x64; at least"):
         receptive_field("vov3d_s", frames=1)
+
+
+def test_a_clip_that_leaves_a_norm_one_number_is_refused() -> None:
+    with pytest.raises(ArgumentError, match=r"from 1 clip of 7 frames of 32x32 a norm .* give 2 clips, or more frames"):
+        receptive_field("slowfast_r50_4x16", frames=7, crop=32)

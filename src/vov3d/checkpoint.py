@@ -10,7 +10,9 @@ from __future__ import annotations
 import io
 import json
 import pickle
+import re
 import struct
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
@@ -140,11 +142,13 @@ def _read_safetensors(path: Path, kind: str) -> Checkpoint:
 
 def _read_published(path: Path) -> Checkpoint:
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with path.open("rb") as file, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            content = torch.load(file, map_location="cpu", weights_only=True)
     except UNPICKLING_ERRORS as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        reason = _unread(error)
         raise CheckpointError(
-            f"checkpoint {str(path)!r} cannot be read with weights only, and nothing else in it is run: {reason[:200]}"
+            f"checkpoint {str(path)!r} cannot be read with weights only, and nothing else in it is run: {reason}"
         ) from error
     if not isinstance(content, dict):
         raise CheckpointError(f"checkpoint {str(path)!r} holds a {type(content).__name__}; a state dict is expected")
@@ -154,9 +158,25 @@ def _read_published(path: Path) -> Checkpoint:
             f"checkpoint {str(path)!r} has no {STATE_KEYS[0]!r} of tensors; its keys begin with {_first_keys(content)}"
         )
     tensors = {str(name): tensor for name, tensor in state.items()}
+    for name, tensor in tensors.items():
+        if tensor.is_meta or tensor.layout != torch.strided:
+            kind = "empty" if tensor.is_meta else "sparse"
+            raise CheckpointError(
+                f"checkpoint {str(path)!r}: {name} is {kind}; save tensors that hold all their values"
+            )
     if all(name.startswith(PARALLEL) for name in tensors):
         tensors = {name.removeprefix(PARALLEL): tensor for name, tensor in tensors.items()}
     return Checkpoint(tensors, published=True)
+
+
+def _unread(error: Exception) -> str:
+    """Why a pickle was not read; torch tells it amid a page of advice to let it run code."""
+    text = str(error).strip() or type(error).__name__
+    code = re.search(r"GLOBAL ([\w.]+) ", text)
+    if code:
+        return f"it would call {code[1]}; allowed is a state dict of tensors alone"
+    unpickler = re.search(r"WeightsUnpickler error:\s+(.+)", text)
+    return (unpickler[1] if unpickler else text).splitlines()[0].split(". ", maxsplit=1)[0][:200]
 
 
 def _digest(text: str, tensors: Mapping[str, Tensor]) -> str:
@@ -181,4 +201,5 @@ def _network(state: Path) -> str:
 def _siblings(path: Path) -> str:
     folder = path if path.is_dir() else path.parent
     found = sorted(file.name for file in folder.glob("*.safetensors"))
-    return f"; {str(folder)!r} holds {', '.join(found)}" if found else ""
+    names = ", ".join(found[:5]) + f" and {len(found) - 5} more" * (len(found) > 5)
+    return f"; {str(folder)!r} holds {names}" if found else ""

@@ -155,7 +155,7 @@ def resolve_device(name: str) -> torch.device:
         device = torch.device(own_gpu if name in ("auto", "cuda") else name)
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).strip().splitlines()[0]
+        reason = str(error).strip().splitlines()[0].split(". ")[0][:200]  # that of MPS is followed by a page
         raise ArgumentError(f"device {name!r} is not to be had here ({reason}); use auto, cpu, cuda or mps") from error
     return device
 

@@ -81,7 +81,7 @@ def load_network(model: str | Path, num_classes: int | None = None) -> tuple[str
         ArgumentError: for an unknown name.
         CheckpointError: if the checkpoint cannot be read.
     """
-    if str(model) in MODELS or not Path(model).exists():
+    if str(model) in MODELS or not str(model) or not Path(model).exists():
         return str(model), create_model(str(model), num_classes=num_classes), False
     name = recognise(read_checkpoint(Path(model)), str(model))
     return name, create_model(name, num_classes=num_classes, pretrained=model), True

@@ -152,6 +152,7 @@ def test_exports_with_a_free_batch_size(build: Callable[[], ClipClassifier]) -> 
         (torch.zeros(1, 3, 4, 31, 64), "31x64"),
         (torch.zeros(1, 3, 0, 64, 64), "0 frames"),
         (torch.zeros(1, 3, 4, 64, 64, dtype=torch.uint8), "uint8"),
+        (torch.zeros(1, 3, 4, 64, 64, dtype=torch.float64), r"the network torch.float32; give clips.to\(model.dtype\)"),
     ],
 )
 def test_wrong_clips_are_named(clips: torch.Tensor, message: str) -> None:

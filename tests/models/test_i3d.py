@@ -81,3 +81,12 @@ def test_a_window_is_pooled_as_a_clip_of_its_own() -> None:
     positions = head.position_logits(features, (3, 2, 3))
     windows = [features[:, :, t : t + 3, h : h + 2] for t in range(3) for h in range(2)]
     torch.testing.assert_close(positions, torch.stack([head(window) for window in windows], 1))
+
+
+def test_bfloat16_pools() -> None:
+    head = PairHead(4, 3, dropout=0.0).eval()
+    features = torch.randn(1, 4, 3, 2, 2, dtype=torch.bfloat16)
+    wide, narrow = head(features.float()), head.bfloat16()(features)
+    assert narrow.dtype == torch.bfloat16
+    assert torch.allclose(narrow.float(), wide, atol=0.02)
+    assert head.position_logits(features, (2, 1, 1)).shape == (1, 8, 3)

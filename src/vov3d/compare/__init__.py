@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +11,8 @@ if TYPE_CHECKING:
     from vov3d.compare.comparison import Comparison
 
 __all__ = ["compare"]
+
+log = logging.getLogger("vov3d")
 
 
 def compare(
@@ -67,6 +70,8 @@ def compare(
     if earlier is not None:
         found = {cost.clip: cost.measured for cost in earlier.costs}
         comparison = with_measurements(comparison, found, earlier.made_on)
+        if not any(cost.measured for cost in comparison.costs):
+            log.warning("%r holds no measurement of any of these networks at these clips", str(measured))
     elif rounds:
         comparison = measure_comparison(comparison, runner, rounds, on_progress)
     if out is not None:

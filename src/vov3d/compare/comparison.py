@@ -14,7 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 from vov3d.compare.costs import Clip, Cost, Measurement, count, parameters_of
 from vov3d.compare.field import FIELD, Published
 from vov3d.compare.measuring import Machine, MeasuringInterrupted, measure
-from vov3d.compare.results import read_result
+from vov3d.compare.results import read_results
 from vov3d.environment import describe_environment
 from vov3d.errors import ArgumentError, DataError, unknown_name
 from vov3d.models import MODELS
@@ -80,7 +80,7 @@ class Comparison:
     @property
     def input(self) -> str:
         """What the systems are shown, in words."""
-        frames = "own frames" if self.frames is None else f"{self.frames} frames"
+        frames = "own frames" if self.frames is None else f"{self.frames} frame{'s' * (self.frames != 1)}"
         crop = "own crop" if self.crop is None else f"{self.crop}x{self.crop} pixels"
         return "own frames and crop, as published" if self.frames is self.crop is None else f"{frames}, {crop}"
 
@@ -114,7 +114,7 @@ def make_comparison(
     models: Sequence[str] | None, frames: int | None = None, crop: int | None = None, results: Sequence[Path] = ()
 ) -> Comparison:
     """Look up and count; see `vov3d.compare`."""
-    rows = [*_chosen(models), *map(read_result, results)]
+    rows = [*_chosen(models), *read_results(results)]
     bare = Comparison(frames, crop, (), ())
     built = [row for row in rows if row.model in MODELS]
     num_classes = {clip_of(row): row.num_classes for clip_of in (_own_clip, bare.clip_of) for row in reversed(built)}
@@ -189,7 +189,7 @@ def _chosen(patterns: Sequence[str] | None) -> list[Published]:
     for pattern in patterns:
         matching = fnmatch.filter(names, pattern)
         if not matching:
-            raise ArgumentError(unknown_name("model", pattern, names))
+            raise ArgumentError(unknown_name("model", pattern, names, "vov3d models"))
         wanted.update(dict.fromkeys(matching))
     rows = [row for row in FIELD if row.model in wanted]
     bare = [name for name in wanted if name not in {row.model for row in rows}]

@@ -85,8 +85,8 @@ def _cost(cost: Cost, comparison: Comparison) -> tuple[str, ...]:
         f"{cost.parameters / 1e6:.2f}",
         _short(cost.gmacs),
         _joined(map(str, views)),
-        _joined(f"{one:,.0f}" for one in per_video),
-        "-" if cost.activations is None else f"{cost.activations / 1e6:,.0f}",
+        _joined(map(_whole, per_video)),
+        "-" if cost.activations is None else _whole(cost.activations / 1e6),
     )
     found = cost.measured
     if found is None or found.latency_ms is None or found.fastest_ms is None or found.slowest_ms is None:
@@ -132,6 +132,11 @@ def printed_and_counted(printed: float | None, counted: float | None) -> str:
 
 def _short(gmacs: float | None) -> str:
     return "-" if gmacs is None else f"{gmacs:.2f}" if gmacs < 100 else f"{gmacs:.1f}"
+
+
+def _whole(number: float) -> str:
+    """Without decimals, but for what would round to little or nothing."""
+    return f"{number:,.0f}" if number >= 1 else f"{number:.2g}"
 
 
 def _joined(words: Iterable[str]) -> str:

@@ -23,7 +23,7 @@ from vov3d.layers.initialisation import initialise, start_as_shift
 from vov3d.layers.norm import BatchNorm, ConvNorm
 from vov3d.layers.operators import OPERATORS, CausalConv3x3x3, Conv3x3x3, D1Plus2D, D2Plus1D, Operator, R2Plus1D
 from vov3d.layers.over_time import OverTime, over_time
-from vov3d.layers.pool_head import Head, PoolHead
+from vov3d.layers.pool_head import Head, PoolHead, window_means
 from vov3d.layers.pooling import SpatialAveragePool, SpatialMaxPool
 from vov3d.layers.roi_align import roi_align
 from vov3d.layers.squeeze_excitation import SqueezeExcitation, squeezed_channels
@@ -81,4 +81,5 @@ __all__ = [
     "same_padding",
     "squeezed_channels",
     "start_as_shift",
+    "window_means",
 ]

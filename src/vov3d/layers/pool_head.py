@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -66,10 +69,19 @@ class Head(nn.Module):
     def classify_positions(self, features: Tensor, window: tuple[int, int, int]) -> Tensor:
         """Do what `position_logits` does from `before_pool`'s output on."""
         fitted = [min(size, cells) for size, cells in zip(window, features.shape[2:], strict=True)]
-        pooled = F.avg_pool3d(features, fitted, stride=1)
+        pooled = window_means(features, fitted)
         hidden = self.after_pool(pooled).flatten(2).transpose(1, 2)  # [N,P,num_features]
         logits: Tensor = self.classifier(self.dropout(hidden))
         return logits
+
+
+def window_means(maps: Tensor, window: Sequence[int]) -> Tensor:
+    """Return the mean of every window of so many frames, rows and columns, stride 1.
+
+    Shape: ``[N, C, T, H, W] -> [N, C, T - t + 1, H - h + 1, W - w + 1]``
+    """
+    wide = maps.float() if maps.dtype in (torch.bfloat16, torch.float16) else maps  # CPUs have no such pool
+    return F.avg_pool3d(wide, tuple(window), stride=1).to(maps.dtype)
 
 
 class PoolHead(Head):

@@ -84,7 +84,7 @@ def network_name(name: str, operator: str | None = None) -> str:
     if operator is None:
         return name
     if name not in MODELS:
-        raise ArgumentError(unknown_name("model", name, MODELS))
+        raise ArgumentError(unknown_name("model", name, MODELS, "vov3d models"))
     if f"{name}_{operator}" in VARIANTS:
         return f"{name}_{operator}"
     _check_choice(name, "operator")
@@ -128,7 +128,7 @@ def create_model(
         CheckpointError: if a checkpoint cannot be read or does not fit.
     """
     if name not in MODELS:
-        raise ArgumentError(unknown_name("model", name, MODELS))
+        raise ArgumentError(unknown_name("model", name, MODELS, "vov3d models"))
     if num_classes is not None and num_classes < 0:
         raise ArgumentError(f"num_classes is {num_classes}; it must be 0 (no classifier) or more")
     if not 0 <= dropout < 1:

@@ -30,7 +30,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vov3d.layers import BatchNorm, PoolHead, conv3d, same_padding
+from vov3d.layers import BatchNorm, PoolHead, conv3d, same_padding, window_means
 from vov3d.models.clip_classifier import ClipClassifier
 
 Triple: TypeAlias = "tuple[int, int, int]"
@@ -150,7 +150,7 @@ class PairHead(PoolHead):
     """
 
     def before_pool(self, features: Tensor) -> Tensor:  # noqa: D102
-        return F.avg_pool3d(features, (min(2, features.shape[2]), 1, 1), stride=1)
+        return window_means(features, (min(2, features.shape[2]), 1, 1))
 
     def classify_positions(self, features: Tensor, window: Triple) -> Tensor:  # noqa: D102
         frames, rows, columns = window

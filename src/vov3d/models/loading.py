@@ -71,7 +71,7 @@ def fitted(
         refusal: what an error begins with.
 
     Raises:
-        CheckpointError: if an entry is missing, left over or of another shape; it names the first ones.
+        CheckpointError: if an entry is missing, left over or of another shape or type; it names the first ones.
     """
     known = {*names.values(), *spare}
     missing = [name for name in names.values() if name not in given and not name.endswith(COUNTER)]
@@ -81,7 +81,18 @@ def fitted(
         for ours, name in names.items()
         if name in given and without_ones(given[name].shape) != without_ones(shapes[ours])
     ]
-    for kind, found in (("lacks", missing), ("has besides", left_over), ("differs in shape", misshapen)):
+    mistyped = [
+        f"{name} is {given[name].dtype}"
+        for name in names.values()
+        if name in given and not name.endswith(COUNTER) and not given[name].is_floating_point()
+    ]
+    differences = (
+        ("lacks", missing),
+        ("has besides", left_over),
+        ("differs in shape", misshapen),
+        ("has no floating-point numbers in", mistyped),
+    )
+    for kind, found in differences:
         if found:
             raise CheckpointError(
                 f"checkpoint {refusal}: it {kind} {len(found)} of {len(names)} entries, first {', '.join(found[:3])}"

@@ -31,7 +31,7 @@ def recognise(checkpoint: Checkpoint, source: str) -> str:
     named = checkpoint.description.get("model")
     if isinstance(named, str):
         if named not in MODELS:
-            raise CheckpointError(f"checkpoint {source!r}: {unknown_name('model', named, MODELS)}")
+            raise CheckpointError(f"checkpoint {source!r}: {unknown_name('model', named, MODELS, 'vov3d models')}")
         return named
     given = _entries(checkpoint.tensors.items())
     fits: dict[str, float] = {}

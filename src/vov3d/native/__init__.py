@@ -1,7 +1,8 @@
 """VoV3D and X3D on a CPU in a kernel of their own.
 
 The C++ source is part of the package and compiled on first use, in seconds, by the system's compiler. `unavailable` and
-`unsupported` say beforehand whether all that will work; `compile_network` gives a function from clips to logits.
+`unsupported` say beforehand whether all that will work; `compile_network` gives a function from clips to the map
+that the head pools.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ def compile_network(
     calibration: Iterable[Tensor] | None = None,
     num_threads: int | None = None,
 ) -> NativeNetwork:
-    """Return a network in inference as a function of clips.
+    """Return a network in inference, up to what its head pools, as a function of clips.
 
     Args:
         model: a `VoV3D` or `X3D` with depthwise operators, in evaluation.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import weakref
 from collections.abc import Sequence
 from ctypes import Array, c_double
@@ -25,11 +24,11 @@ BITS = {"fp32": 32, "bf16": 16}
 
 
 class NativeNetwork:
-    """A VoV3D or X3D in inference, from clips to logits in the kernel; only the head after its pool is torch's.
+    """A VoV3D or X3D in inference, from clips to the map that its head pools.
 
     The weights are copied: what happens to the model later does not matter. Any number of clips of any size.
 
-    Shape: ``[N, 3, T, H, W] -> [N, K]``, float32
+    Shape: ``[N, 3, T, H, W] -> [N, C, T, ceil(H/32), ceil(W/32)]``, float32
 
     Args:
         model: the network, in evaluation.
@@ -57,7 +56,6 @@ class NativeNetwork:
         lowering.add_network(model)
         assert isinstance(model.head, ClipHead)
         self._channels = model.head.expand.conv.out_channels
-        self._head = copy.deepcopy(model.head).float().eval()
         self.num_threads = num_threads
         self.steps = tuple(lowering.steps)
 
@@ -70,24 +68,7 @@ class NativeNetwork:
         return Int8Lowering(self._library, self._network, seen, bounds)
 
     def __call__(self, clips: Tensor) -> Tensor:
-        """Return the logits."""
-        with torch.inference_mode():
-            return self._head.classify(self.features(clips))
-
-    def position_logits(self, clips: Tensor, window: tuple[int, int, int] = (16, 7, 7)) -> Tensor:
-        """Return the logits at every position of the head's window, as `ClipClassifier.position_logits` does.
-
-        Shape: ``[N, 3, T, H, W] -> [N, P, K]``
-
-        Args:
-            clips: the clips.
-            window: frames, rows and columns in cells of the feature map.
-        """
-        with torch.inference_mode():
-            return self._head.classify_positions(self.features(clips), window)
-
-    def features(self, clips: Tensor) -> Tensor:
-        """Return what the head pools. Shape: ``[N, 3, T, H, W] -> [N, C, T, ceil(H/32), ceil(W/32)]``.
+        """Return what the head pools.
 
         Raises:
             ArgumentError: these are no clips, or memory does not suffice.

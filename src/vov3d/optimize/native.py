@@ -17,10 +17,7 @@ def refuses(model: ClipClassifier, precision: Precision) -> str | None:
 def compile_trunk(job: Job) -> Compiled:
     """Hand the network to the kernel."""
     shown = None if job.calibration is None else job.calibration.split(CLIPS_AT_A_TIME)
-    network = native.compile_network(
-        job.model, job.example, job.precision, calibration=shown, num_threads=job.num_threads
-    )
-    return network.features
+    return native.compile_network(job.model, job.example, job.precision, calibration=shown, num_threads=job.num_threads)
 
 
 BACKEND = Backend("native", refuses, compile_trunk)

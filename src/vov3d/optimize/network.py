@@ -19,7 +19,8 @@ from vov3d.optimize.backend import Compiled, Job, Precision
 class Optimized(nn.Module):
     """A network for inference: ``optimized(clips) -> logits``, without gradients.
 
-    The back end computes the map that the head pools; pooling and classification stay in torch and in float32.
+    The back end computes the map that the head pools; pooling and classification stay in torch and in float32, on one
+    thread: others that torch wakes would spin for milliseconds, beside the back end's own of the next call.
 
     Shape: ``[N, 3, T, H, W] -> [N, K]`` for any N, and the T, H, W and device that it was optimised for.
 
@@ -102,18 +103,25 @@ class Optimized(nn.Module):
             raise ArgumentError(f"clips are on {clips.device}; this network was optimised on {self._device}")
         if not len(clips):
             raise ArgumentError("clips hold no clip; give 1 or more")
-        return self._compiled(clips.float())
+        with _threads(self.num_threads):
+            return self._compiled(clips.float())
 
     @contextmanager
     def _computing(self) -> Iterator[None]:
-        """One call at a time, without gradients, with threads of its own."""
-        with self._lock, torch.no_grad(), exact_float32():
-            before = torch.get_num_threads()
-            torch.set_num_threads(self.num_threads)
-            try:
-                yield
-            finally:
-                torch.set_num_threads(before)
+        """One call at a time, without gradients, with one thread for what is not the back end's."""
+        with self._lock, torch.no_grad(), exact_float32(), _threads(1):
+            yield
+
+
+@contextmanager
+def _threads(number: int) -> Iterator[None]:
+    """So many threads of an operator of torch."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @contextmanager

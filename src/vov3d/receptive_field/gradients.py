@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from vov3d.errors import ArgumentError, Vov3dError
 from vov3d.models import ClipClassifier
 from vov3d.optim import recompute_norm_statistics
 from vov3d.receptive_field.hooks import hooked
@@ -87,12 +88,23 @@ def settle(model: ClipClassifier, *, num_frames: int, crop: int, num_clips: int,
     """Make a fresh network one in which all parts count: norms that start at zero at one, statistics of noise.
 
     Without that, residual branches give nothing, and norms in evaluation scale by what was never measured.
+
+    Raises:
+        ArgumentError: the clips are too few or too small to measure the statistics on.
     """
     norms = [module for module in model.modules() if isinstance(module, _BatchNorm)]
     for norm in norms:
         if not norm.weight.any():
             nn.init.ones_(norm.weight)
     generator = torch.Generator().manual_seed(seed)
-    recompute_norm_statistics(
-        model, [torch.randn(num_clips, 3, num_frames, crop, crop, generator=generator, dtype=model.dtype)]
-    )
+    clips = torch.randn(num_clips, 3, num_frames, crop, crop, generator=generator, dtype=model.dtype)
+    try:
+        recompute_norm_statistics(model, [clips])
+    except Vov3dError:
+        raise
+    except ValueError as error:  # torch's, of a norm that sees one number
+        given = f"{num_clips} clip{'s' * (num_clips != 1)} of {num_frames} frames of {crop}x{crop}"
+        raise ArgumentError(
+            f"from {given} a norm of the fresh network sees one number, which has no spread; give 2 clips, or more "
+            "frames or pixels"
+        ) from error

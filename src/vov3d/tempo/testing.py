@@ -171,6 +171,7 @@ def tempo(
     """
     started = time.perf_counter()
     _check(checkpoints, strides, speeds)
+    strides, speeds, orders = list(dict.fromkeys(strides)), list(dict.fromkeys(speeds)), list(dict.fromkeys(orders))
     networks = _read(checkpoints, data, split, lambda recipe: _plan(recipe, strides, speeds, orders))
     num_tests = sum(len({shown.key for shown in network.plan}) for network in networks)
     workers = default_workers() if workers is None else workers
@@ -294,9 +295,10 @@ def _overall(
 def _check(checkpoints: Sequence[str | Path], strides: Sequence[int], speeds: Sequence[float]) -> None:
     if not 1 <= len(checkpoints) <= len(STYLES):
         raise ArgumentError(f"{len(checkpoints)} checkpoints; one plot shows 1 to {len(STYLES)}")
-    twice = [path for path, times in Counter(map(str, checkpoints)).items() if times > 1]
+    times = Counter(Path(path).resolve() for path in checkpoints)
+    twice = [str(path) for path in checkpoints if times[Path(path).resolve()] > 1]
     if twice:
-        raise ArgumentError(f"the checkpoint {twice[0]!r} is given twice")
+        raise ArgumentError(f"the checkpoint {twice[0]!r} is given twice; name each once")
     for stride in strides:
         if stride < 1:
             raise ArgumentError(f"a stride of {stride} frames is not possible; it must be a whole number of at least 1")

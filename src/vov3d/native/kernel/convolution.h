@@ -50,12 +50,11 @@ struct Pointwise : Step {
   template <class Out>
   void write(const Walk& walk, Out* map) const {
     const Shape out = to.shape(walk.clip);
-    const long step = stride == 1 ? CHUNK : out.columns, count = (out.pixels() + step - 1) / step;
-    walk.team.share(int(count), [&](int task) {
-      const long first = task * step, pixels = std::min(step, out.pixels() - first);
+    const auto task = [&](long first, long pixels) {
       const MapWriter<P, Out> writer{map + first * to.pitch(), beside(walk, first), to.pitch(), rectified};
       multiply<P>(panels, sources(walk, first), pixels, 0, panels.count, writer);
-    });
+    };
+    stride == 1 ? share_pixels(walk.team, out.pixels(), CHUNK, task) : share_rows(walk.team, out, task);
   }
 
   const Element* beside(const Walk& walk, long first) const {

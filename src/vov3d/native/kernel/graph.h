@@ -66,8 +66,8 @@ class Graph {
   std::vector<std::unique_ptr<Step>> steps_;
   std::mutex running_;
   Shape planned_{0, 0, 0};
-  Layout layout_;
-  std::vector<long> map_places_, own_places_;
+  std::vector<Block> blocks_;  // of all tensors, then of all steps
+  long block_bytes_ = 0;
   std::vector<Memory> memories_;
   std::vector<Buffer<char>> scratch_;
 };
@@ -77,17 +77,17 @@ inline void Graph::plan(Shape clip, int threads) {
       int(memories_.size()) == threads)
     return;
   planned_ = Shape{0, 0, 0};  // until all of it is there
-  layout_ = Layout();
-  map_places_.clear(), own_places_.clear(), memories_.clear(), scratch_.clear();
+  blocks_.clear(), memories_.clear(), scratch_.clear();
   long scratch = 0;
   for (const Tensor& tensor : tensors_)
-    map_places_.push_back(
-        layout_.place(tensor.written ? tensor.shape(clip).pixels() * tensor.pitch() * element_bytes() + 64 : 0,
-                      tensor.made, tensor.last_used));
+    blocks_.push_back({tensor.written ? tensor.shape(clip).pixels() * tensor.pitch() * element_bytes() + 64 : 0,
+                       tensor.made, tensor.last_used});
   for (const auto& step : steps_) {
-    own_places_.push_back(layout_.place(step->own_bytes(clip), step->index, step->index));
-    scratch = std::max(scratch, step->scratch_bytes(clip));
+    const long own = std::max(step->own_bytes(clip, 1), step->own_bytes(clip, threads));
+    blocks_.push_back({own, step->index, step->index});
+    scratch = std::max({scratch, step->scratch_bytes(clip, 1), step->scratch_bytes(clip, threads)});
   }
+  block_bytes_ = lay_out(blocks_);
   memories_.resize(threads);
   scratch_.resize(threads);
   for (Buffer<char>& buffer : scratch_) buffer.resize(scratch);
@@ -97,9 +97,9 @@ inline void Graph::plan(Shape clip, int threads) {
 inline Graph::Memory& Graph::memory(int thread) {
   Memory& memory = memories_[thread];
   if (memory.block.size() == 0) {
-    memory.block.resize(layout_.size());
-    for (long place : map_places_) memory.maps.push_back(memory.block.data() + place);
-    for (long place : own_places_) memory.own.push_back(memory.block.data() + place);
+    memory.block.resize(block_bytes_);
+    for (const Block& block : blocks_)
+      (memory.maps.size() < tensors_.size() ? memory.maps : memory.own).push_back(memory.block.data() + block.begin);
   }
   return memory;
 }

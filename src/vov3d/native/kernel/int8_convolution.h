@@ -80,14 +80,14 @@ struct BytePointwise : Step {
   template <Values TO>
   void write(const Walk& walk, char* map) const {
     const Shape out = to.shape(walk.clip);
-    const long step = stride == 1 ? TASK : out.columns, pitch = pitch_of(matrix.outputs);
-    walk.team.share(int((out.pixels() + step - 1) / step), [&](int task) {
-      const long first = task * step, pixels = std::min(step, out.pixels() - first);
+    const long pitch = pitch_of(matrix.outputs);
+    const auto task = [&](long first, long pixels) {
       const char* shortcut =
           beside.map < 0 ? nullptr : walk.maps[beside.map] + first * pitch * value_bytes(beside.values);
       const ByteWriter<TO> writer{matrix, map + first * pitch * value_bytes(TO), shortcut, beside};
       multiply_bytes(matrix, sources(walk, out, first), pixels, writer);
-    });
+    };
+    stride == 1 ? share_pixels(walk.team, out.pixels(), TASK, task) : share_rows(walk.team, out, task);
   }
 
   std::vector<ByteSource> sources(const Walk& walk, Shape out, long first) const {
@@ -135,7 +135,7 @@ struct ByteStem : Step {
     }
   }
 
-  long scratch_bytes(Shape clip) const override {
+  long scratch_bytes(Shape clip, int) const override {
     return (2 * ROWS + 1) * padded(clip) * 4 + FRAMES * plane(clip.strided(2)) * blocks * 4 + 1024;
   }
 

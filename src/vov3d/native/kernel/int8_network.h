@@ -78,14 +78,8 @@ int vov3d_int8_unit(void* network, int input, int channels, int outputs, int str
   return guarded(-1, [&] {
     ByteNetwork* bytes = byte_network(network);
     ByteGate gate;
-    gate.hidden = hidden;
-    if (hidden) {
-      gate.squeeze.assign(squeeze, squeeze + hidden * channels);
-      gate.squeeze_bias.assign(squeeze_bias, squeeze_bias + hidden);
-      gate.excite.assign(excite, excite + hidden * channels);
-      gate.excite_bias.assign(excite_bias, excite_bias + channels);
-      gate.scale.assign(gate_scale, gate_scale + channels);
-    }
+    if (hidden)
+      gate = {Gate(channels, hidden, squeeze, squeeze_bias, excite, excite_bias), {gate_scale, gate_scale + channels}};
     return bytes->unit(input, channels, outputs, stride,
                        ByteMatrix(expand, expand_scale, expand_bias, channels, {bytes->channels_of(input)}),
                        ByteMatrix(project, project_scale, project_bias, outputs, {channels}), kernel, scale, bias,

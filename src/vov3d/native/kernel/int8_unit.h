@@ -4,15 +4,14 @@
 // are made of them. Without a gate they are activated and projected at once. Else they are kept as 16-bit values until
 // their sums are known, and a second pass gates, activates and projects.
 #pragma once
-#include <cmath>
+#include <climits>
 
+#include "gate.h"
 #include "int8_convolution.h"
 
 namespace vov3d {
 
-struct ByteGate {
-  int hidden = 0;  // 0: there is none
-  std::vector<float> squeeze, squeeze_bias, excite, excite_bias;  // squeeze takes means of 16-bit values
+struct ByteGate : Gate {  // of the means of 16-bit values
   std::vector<float> scale;  // of a 16-bit value's gate: from (0, 1) to 2^-15 steps of the table
 };
 
@@ -56,62 +55,82 @@ struct ByteUnit : Step {
     std::copy(table_, table_ + 256, table);
   }
 
-  long own_bytes(Shape clip) const override {
-    const Shape out = to.shape(clip);
-    return gate.hidden ? totals_bytes(out) + (out.pixels() + 1) * channels * 2 : 0;
+  long own_bytes(Shape clip, int threads) const override {
+    const Shape in = from.shape(clip), out = to.shape(clip);
+    return gate.hidden ? totals_bytes(divide(in, out, threads)) + (out.pixels() + 1) * channels * 2 : 0;
   }
 
-  long scratch_bytes(Shape clip) const override {
+  long scratch_bytes(Shape clip, int threads) const override {
     const Shape in = from.shape(clip), out = to.shape(clip);
-    const Strip whole{0, (out.rows + strips(in, out, 1) - 1) / strips(in, out, 1)};
-    const long places = 8 * in_rows(whole) * in.columns;
-    const long first = 5 * in_rows(whole) * row_bytes(in) + 3 * 4 * row_bytes(in) + places + 2 * group_bytes(out);
-    return std::max(first, (TASK + 2) * channels + 4 * channels + 4 * gate.hidden) + 2048;
+    const long rows = in_rows(int(parts_of(out.rows, divide(in, out, threads).strips)));
+    const long first = (5 * rows + 3 * 4) * row_bytes(in) + 8 * rows * in.columns + 2 * group_bytes(out);
+    return std::max(first, (TASK + 2) * channels + 8 * channels + 4 * gate.hidden) + 2048;
   }
 
   void run(const Walk& walk) const override {
     const Shape in = from.shape(walk.clip), out = to.shape(walk.clip);
-    const int count = strips(in, out, walk.team.size());
+    const Division parts = divide(in, out, walk.team.size());
     std::int64_t* totals = (std::int64_t*)walk.own[index];
-    short* mixed = (short*)(walk.own[index] + totals_bytes(out));
-    walk.team.share(count, [&](int i) {
-      const Strip strip{int(long(i) * out.rows / count), int(long(i + 1) * out.rows / count)};
-      walk_strip(walk, in, out, strip, mixed, totals + i * channels);
+    short* mixed = (short*)(walk.own[index] + totals_bytes(parts));
+    walk.team.share(parts.count(), [&](int i) {
+      const int strip = i % parts.strips, segment = i / parts.strips, pairs = (out.frames + 1) / 2;
+      const Part part{out.rows * strip / parts.strips, out.rows * (strip + 1) / parts.strips,
+                      pairs * segment / parts.segments * 2,
+                      std::min(out.frames, pairs * (segment + 1) / parts.segments * 2)};
+      walk_part(walk, in, out, part, mixed, totals + i * channels);
     });
-    if (gate.hidden) second_pass(walk, out, mixed, totals, count);
+    if (gate.hidden) second_pass(walk, out, mixed, totals, parts.count());
   }
 
  private:
-  struct Strip {  // output rows
-    int first, last;
+  struct Part {  // of the output
+    int first, last, first_frame, last_frame;
+  };
+  struct Division {
+    int strips, segments;  // of rows, of frames
+
+    int count() const { return strips * segments; }
   };
 
   long row_bytes(Shape in) const { return (in.columns + 2) * channels; }
-  long in_rows(Strip strip) const { return long(strip.last - strip.first - 1) * stride + 3; }
-  long totals_bytes(Shape out) const { return rounded_up(out.rows * channels * 8, 64); }
+  long in_rows(int rows) const { return long(rows - 1) * stride + 3; }
+  long totals_bytes(Division parts) const { return parts.count() * channels * 8l; }
   int group_rows(Shape out) const { return std::max(1, TASK / out.columns); }
   long group_bytes(Shape out) const { return rounded_up(group_rows(out) * out.columns * channels, 64); }
 
-  // As many as let the ring stay in the cache, and every thread have one.
-  int strips(Shape in, Shape out, int threads) const {
-    const long needed = (4 * out.rows * stride * row_bytes(in) + CACHE_BYTES / 2) / CACHE_BYTES;
-    return int(std::min<long>(out.rows, std::max<long>(needed, threads)));
+  // Strips whose ring stays in the cache, and as many parts as let the last thread be done soonest. What each part costs
+  // is its output and its wide map, which reaches one row or frame into its neighbours.
+  Division divide(Shape in, Shape out, int threads) const {
+    const int pairs = (out.frames + 1) / 2;
+    const long ring = 4 * out.rows * stride * row_bytes(in);
+    const int needed = int(std::clamp<long>((ring + CACHE_BYTES / 2) / CACHE_BYTES, 1, out.rows));
+    Division best{needed, 1};
+    long least = LONG_MAX;
+    for (int strips = needed; strips < needed + threads && strips <= out.rows; ++strips)
+      for (int segments = 1; segments <= threads && segments <= pairs; ++segments) {
+        const long rows = parts_of(out.rows, strips) * stride, frames = parts_of(pairs, segments) * 2;
+        const long wide = (rows + std::min(strips - 1, 2)) * (frames + std::min(segments - 1, 2));
+        const long cost = parts_of(strips * segments, threads) * (rows * frames + wide);
+        if (cost < least) least = cost, best = {strips, segments};
+      }
+    return best;
   }
 
-  void walk_strip(const Walk& walk, Shape in, Shape out, Strip strip, short* mixed, std::int64_t* totals) const {
+  void walk_part(const Walk& walk, Shape in, Shape out, Part part, short* mixed, std::int64_t* totals) const {
     Scratch scratch(walk.scratch);
-    const long bytes = row_bytes(in), plane = in_rows(strip) * bytes;
+    const int rows = int(in_rows(part.last - part.first)), above = part.first * stride - 1;
+    const long bytes = row_bytes(in), plane = rows * bytes;
     Byte* ring = scratch.take<Byte>(5 * plane);  // the fifth frame is that before the first and that after the last
     Byte* quads = scratch.take<Byte>(3 * 4 * bytes);
     Byte* active = scratch.take<Byte>(2 * group_bytes(out));
-    const int above = strip.first * stride - 1;
-    const int begin = std::max(above, 0), end = std::min(above + int(in_rows(strip)), in.rows);
+    const int begin = std::max(above, 0), end = std::min(above + rows, in.rows);
     long* places = scratch.take<long>(long(end - begin) * in.columns);
     for (int y = begin, i = 0; y < end; ++y)
       for (int x = 0; x < in.columns; ++x) places[i++] = (y - above) * bytes + (x + 1) * channels;
     std::memset(ring, 0, 5 * plane);
     if (gate.hidden) std::fill(totals, totals + channels, 0);
-    for (int frame = 0, ready = 0; frame < in.frames; frame += 2) {
+    int ready = std::max(part.first_frame - 1, 0);
+    for (int frame = part.first_frame; frame < part.last_frame; frame += 2) {
       for (; ready < std::min(frame + 3, in.frames); ++ready)
         expand_rows(walk, (long(ready) * in.rows + begin) * in.columns, long(end - begin) * in.columns, places,
                     ring + ready % 4 * plane);
@@ -120,7 +139,7 @@ struct ByteUnit : Step {
         const int one = frame - 1 + i;
         seen[i] = ring + (one < 0 || one >= in.frames ? 4 : one % 4) * plane;
       }
-      two_frames(walk, out, strip, frame, seen, bytes, quads, active, mixed, totals);
+      two_frames(walk, out, part, frame, seen, bytes, quads, active, mixed, totals);
     }
   }
 
@@ -130,11 +149,11 @@ struct ByteUnit : Step {
     multiply_bytes(expand, source, pixels, WideWriter{expand.scale.data(), expand.bias.data(), places, wide});
   }
 
-  void two_frames(const Walk& walk, Shape out, Strip strip, int frame, const Byte* const* seen, long bytes, Byte* quads,
+  void two_frames(const Walk& walk, Shape out, Part part, int frame, const Byte* const* seen, long bytes, Byte* quads,
                   Byte* active, short* mixed, std::int64_t* totals) const {
     long made = 0;
-    for (int y = strip.first, first = y; y < strip.last; ++y) {
-      const long above = long(y - strip.first) * stride;
+    for (int y = part.first, first = y; y < part.last; ++y) {
+      const long above = long(y - part.first) * stride;
       const Byte* rows[4];
       for (; made < above + 3; ++made) {
         for (int i = 0; i < 4; ++i) rows[i] = seen[i] + made * bytes;
@@ -146,7 +165,7 @@ struct ByteUnit : Step {
         continue;
       }
       active_row(rows, out, active + (y - first) * out.columns * channels);
-      if (y + 1 - first < group_rows(out) && y + 1 < strip.last) continue;
+      if (y + 1 - first < group_rows(out) && y + 1 < part.last) continue;
       const long pixels = long(y + 1 - first) * out.columns;
       for (int next = 0; next < 2 && frame + next < out.frames; ++next) {
         look_up(active + next * group_bytes(out), pixels * channels, table);
@@ -208,11 +227,10 @@ struct ByteUnit : Step {
   void second_pass(const Walk& walk, Shape out, const short* mixed, const std::int64_t* totals, int count) const {
     Scratch scratch(walk.scratch);
     short* gates = scratch.take<short>(2 * channels);  // twice, for pairs of pixels are a multiple of 32 channels
-    compute_gates(totals, count, out.pixels(), scratch.take<float>(gate.hidden), gates);
+    compute_gates(totals, count, out.pixels(), scratch.take<float>(channels), scratch.take<float>(gate.hidden), gates);
     Byte* active = scratch.take<Byte>((TASK + 2) * channels);
     const __m512i shift = _mm512_set1_epi16(short(zero));
-    walk.team.share(int((out.pixels() + TASK - 1) / TASK), [&](int task) {
-      const long first = long(task) * TASK, pixels = std::min(long(TASK), out.pixels() - first);
+    share_pixels(walk.team, out.pixels(), TASK, [&](long first, long pixels) {
       for (long i = 0; i < pixels * channels; i += 2 * channels)
         for (long c = 0; c < 2 * channels; c += 32) {
           const __m512i values = _mm512_loadu_si512(mixed + first * channels + i + c);
@@ -224,23 +242,17 @@ struct ByteUnit : Step {
     });
   }
 
-  void compute_gates(const std::int64_t* totals, int count, long pixels, float* hidden, short* gates) const {
+  void compute_gates(const std::int64_t* totals, int count, long pixels, float* factors, float* between,
+                     short* gates) const {
     const int known = int(gate.scale.size());
-    std::vector<float> means(known);
     for (int c = 0; c < known; ++c) {
       std::int64_t total = 0;
-      for (int strip = 0; strip < count; ++strip) total += totals[strip * channels + c];
-      means[c] = float(double(total) / double(pixels));
+      for (int part = 0; part < count; ++part) total += totals[part * channels + c];
+      factors[c] = float(double(total) / double(pixels));
     }
-    for (int h = 0; h < gate.hidden; ++h) {
-      float x = gate.squeeze_bias[h];
-      for (int c = 0; c < known; ++c) x += gate.squeeze[h * known + c] * means[c];
-      hidden[h] = std::max(x, 0.f);
-    }
+    gate.apply(factors, between);
     for (int c = 0; c < channels; ++c) {
-      float x = c < known ? gate.excite_bias[c] : 0.f;
-      for (int h = 0; c < known && h < gate.hidden; ++h) x += gate.excite[c * gate.hidden + h] * hidden[h];
-      const float factor = c < known ? gate.scale[c] / (1 + std::exp(-x)) : 0.f;
+      const float factor = c < known ? gate.scale[c] * factors[c] : 0.f;
       gates[c] = gates[c + channels] = short(std::lround(std::min(factor, 32767.f)));
     }
   }

@@ -1,4 +1,4 @@
-// Memory that is aligned to cache lines, zeroed when it is made, and on huge pages where it is large.
+// Memory that is aligned to cache lines, zeroed when it is made, and on huge pages as far as it fills them.
 #pragma once
 #include <sys/mman.h>
 
@@ -22,15 +22,14 @@ class Buffer {
 
   void resize(long size) {
     constexpr std::size_t HUGE_PAGE = 1 << 21;
-    std::size_t bytes = size * sizeof(T);
+    const std::size_t bytes = (size * sizeof(T) + 191) / 64 * 64;  // a vector may be read past the end
     const std::size_t alignment = bytes >= HUGE_PAGE ? HUGE_PAGE : 64;
-    bytes = (bytes + 128 + alignment - 1) / alignment * alignment;  // a vector may be read past the end
     std::free(data_);
     data_ = static_cast<T*>(std::aligned_alloc(alignment, bytes));
     if (!data_) throw std::bad_alloc();
     size_ = size;
 #ifdef MADV_HUGEPAGE
-    if (alignment == HUGE_PAGE) madvise(data_, bytes, MADV_HUGEPAGE);
+    if (alignment == HUGE_PAGE) madvise(data_, bytes / HUGE_PAGE * HUGE_PAGE, MADV_HUGEPAGE);
 #endif
     std::memset(static_cast<void*>(data_), 0, bytes);
   }

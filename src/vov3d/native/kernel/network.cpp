@@ -101,13 +101,7 @@ int vov3d_unit(void* network, int input, int channels, int outputs, int stride, 
                const float* project_bias, int shortcut) {
   return vov3d::guarded(-1, [&] {
     vov3d::Gate gate;
-    gate.hidden = hidden;
-    if (hidden) {
-      gate.squeeze.assign(squeeze, squeeze + hidden * channels);
-      gate.squeeze_bias.assign(squeeze_bias, squeeze_bias + hidden);
-      gate.excite.assign(excite, excite + hidden * channels);
-      gate.excite_bias.assign(excite_bias, excite_bias + channels);
-    }
+    if (hidden) gate = vov3d::Gate(channels, hidden, squeeze, squeeze_bias, excite, excite_bias);
     return float_network(network)->unit(input, channels, outputs, stride, separable, expand, expand_bias, kernel, bias,
                                         std::move(gate), project, project_bias, shortcut);
   });

@@ -1,6 +1,8 @@
 // Shapes of feature maps, and where they lie in one block of memory.
 #pragma once
 #include <algorithm>
+#include <climits>
+#include <random>
 #include <vector>
 
 #include "precision.h"
@@ -28,33 +30,49 @@ struct Tensor {
   }
 };
 
-// Lays blocks of memory into the lowest gap that is free from the first to the last step that needs them.
-class Layout {
- public:
-  long place(long bytes, int from, int to) {
-    bytes = rounded_up(bytes, 4096) + 64;  // not a multiple of a page, so that maps do not share cache sets
-    std::vector<Block> beside;
-    for (const Block& block : blocks_)
-      if (block.from <= to && from <= block.to) beside.push_back(block);
-    std::sort(beside.begin(), beside.end(), [](const Block& a, const Block& b) { return a.begin < b.begin; });
-    long begin = 0;
-    for (const Block& block : beside) {
-      if (begin + bytes <= block.begin) break;
-      begin = std::max(begin, block.end);
-    }
-    blocks_.push_back({begin, begin + bytes, from, to});
-    size_ = std::max(size_, begin + bytes);
-    return begin;
-  }
-  long size() const { return size_; }
+// A piece of memory that is needed from one step to another.
+struct Block {
+  long bytes;
+  int from, to;
+  long begin = 0;
 
- private:
-  struct Block {
-    long begin, end;
-    int from, to;
-  };
-  std::vector<Block> blocks_;
-  long size_ = 0;
+  long end() const { return begin + bytes; }
 };
+
+// Lays blocks one by one into the lowest gap that is free while they are needed; returns the size of all.
+inline long lay_out(const std::vector<Block*>& blocks) {
+  std::vector<const Block*> laid;  // from the lowest on
+  long size = 0;
+  for (Block* block : blocks) {
+    block->begin = 0;
+    for (const Block* other : laid) {
+      if (other->from > block->to || block->from > other->to) continue;
+      if (block->end() <= other->begin) break;
+      block->begin = std::max(block->begin, other->end());
+    }
+    const auto lower = [](const Block* a, const Block* b) { return a->begin < b->begin; };
+    laid.insert(std::upper_bound(laid.begin(), laid.end(), block, lower), block);
+    size = std::max(size, block->end());
+  }
+  return size;
+}
+
+// In the best of some random orders, which are the same each time.
+inline long lay_out(std::vector<Block>& blocks) {
+  constexpr int ORDERS = 32;
+  std::vector<Block*> order, best;
+  for (Block& block : blocks) {
+    block.bytes = rounded_up(block.bytes, 4096) + 64;  // not a multiple of a page, so that maps share no cache sets
+    order.push_back(&block);
+  }
+  std::mt19937 random;
+  long least = LONG_MAX;
+  for (int i = 0; i < ORDERS; ++i) {
+    const long size = lay_out(order);
+    if (size < least) least = size, best = order;
+    std::shuffle(order.begin(), order.end(), random);
+  }
+  return lay_out(best);
+}
 
 }  // namespace vov3d

@@ -47,8 +47,9 @@ struct Strip {
 
 struct Step {
   virtual ~Step() = default;
-  virtual long own_bytes(Shape) const { return 0; }
-  virtual long scratch_bytes(Shape) const { return 0; }
+  // What it needs if so many threads walk a clip together.
+  virtual long own_bytes(Shape, int) const { return 0; }
+  virtual long scratch_bytes(Shape, int) const { return 0; }
   virtual void run(const Walk&) const = 0;
 
   std::vector<int> inputs;
@@ -60,8 +61,21 @@ struct Within : Step {
   void run(const Walk&) const override {}
 };
 
-constexpr int CHUNK = 126;  // pixels of a task, a multiple of what tiles have
+constexpr long parts_of(long whole, long part) { return (whole + part - 1) / part; }
 
-inline int chunks(long pixels) { return int((pixels + CHUNK - 1) / CHUNK); }
+// Hands out pixels, so many at a time at most, and to every thread as many: task(first, count).
+template <class Task>
+void share_pixels(Team& team, long pixels, long most, const Task& task) {
+  const long tasks = rounded_up(parts_of(pixels, most), team.size()), each = parts_of(pixels, tasks);
+  team.share(int(parts_of(pixels, each)), [&](int i) { task(i * each, std::min(each, pixels - i * each)); });
+}
+
+// The same row by row, for rows that do not lie one behind the other.
+template <class Task>
+void share_rows(Team& team, Shape map, const Task& task) {
+  team.share(map.frames * map.rows, [&](int row) { task(long(row) * map.columns, long(map.columns)); });
+}
+
+constexpr int CHUNK = 126;  // pixels of a task, a multiple of what tiles have
 
 }  // namespace vov3d

@@ -9,17 +9,11 @@
 // the sums for the gate along with it, and a second pass activates and projects chunk by chunk. Before the first unit
 // stands the stem, whose rows come from `Front`.
 #pragma once
-#include <cmath>
-
 #include "depthwise.h"
 #include "front.h"
+#include "gate.h"
 
 namespace vov3d {
-
-struct Gate {
-  int hidden = 0;  // 0: there is none
-  std::vector<float> squeeze, squeeze_bias, excite, excite_bias;
-};
 
 template <class P>
 struct Unit : Step {
@@ -49,34 +43,31 @@ struct Unit : Step {
     }
   }
 
-  long own_bytes(Shape clip) const override {
+  long own_bytes(Shape clip, int threads) const override {
     const Shape in = from.shape(clip), out = in.strided(stride);
-    const Tiling tiling = tile(in, out);
-    return totals_size(tiling) * 4 + (fused(tiling) ? 0 : out.pixels() * expand.count * LANES * long(sizeof(Element)));
+    const long mixed = out.pixels() * expand.count * LANES * long(sizeof(Element));
+    return totals_size(out) * 4 + (fused(tile(in, out, threads)) ? 0 : mixed);
   }
 
-  long scratch_bytes(Shape clip) const override {
+  long scratch_bytes(Shape clip, int threads) const override {
     const Shape in = from.shape(clip), out = in.strided(stride);
-    const Tiling tiling = tile(in, out);
-    const long gated = long(expand.count) * LANES * (CHUNK * long(sizeof(Element)) + 8) + 4 * gate.hidden;
-    const long before = front ? front->scratch_bytes(clip, in_rows(tiling.rows)) : 0;
-    return before + std::max(cache_bytes(in, out, tiling.rows, tiling.panels) + in_rows(tiling.rows) * in.columns * 4l +
-                        tiling.panels * LANES * 4,
-                    gated) + 4096;
+    const Tiling tiling = tile(in, out, threads);
+    const int rows = int(parts_of(out.rows, tiling.tiles));
+    const long first = cache_bytes(in, out, tiling) + in_rows(rows) * in.columns * 4l;
+    const long second = long(expand.count) * LANES * (CHUNK * long(sizeof(Element)) + 4) + 4 * gate.hidden;
+    return (front ? front->scratch_bytes(clip, in_rows(rows)) : 0) + std::max(first, second) + 4096;
   }
 
   void run(const Walk& walk) const override {
     const Shape in = from.shape(walk.clip), out = in.strided(stride);
-    const Tiling tiling = tile(in, out);
+    const Tiling tiling = tile(in, out, walk.team.size());
     float* totals = reinterpret_cast<float*>(walk.own[index]);
-    Element* mixed = reinterpret_cast<Element*>(totals + totals_size(tiling));
+    Element* mixed = reinterpret_cast<Element*>(totals + totals_size(out));
     walk.team.share(tiling.tiles * tiling.groups, [&](int task) {
-      Tile tile{};
-      tile.first_row = task % tiling.tiles * tiling.rows;
-      tile.rows = std::min(tiling.rows, out.rows - tile.first_row);
-      tile.first_panel = task / tiling.tiles * tiling.panels;
-      tile.panels = std::min(tiling.panels, expand.count - tile.first_panel);
-      float* sums = totals + (task % tiling.tiles * expand.count + tile.first_panel) * LANES;
+      const auto [first_row, rows] = part(out.rows, tiling.tiles, task % tiling.tiles);
+      const auto [first_panel, panels] = part(expand.count, tiling.groups, task / tiling.tiles);
+      const Tile tile{first_row, rows, first_panel, panels};
+      float* sums = totals + (first_row * expand.count + first_panel) * LANES;
       if (stride == 1)
         separable ? walk_tile<1, true>(walk, in, out, tile, fused(tiling), mixed, sums)
                   : walk_tile<1, false>(walk, in, out, tile, fused(tiling), mixed, sums);
@@ -84,12 +75,12 @@ struct Unit : Step {
         separable ? walk_tile<2, true>(walk, in, out, tile, fused(tiling), mixed, sums)
                   : walk_tile<2, false>(walk, in, out, tile, fused(tiling), mixed, sums);
     });
-    if (!fused(tiling)) second_pass(walk, out, mixed, totals, tiling.tiles);
+    if (!fused(tiling)) second_pass(walk, out, mixed, totals);
   }
 
  private:
   struct Tiling {
-    int rows, tiles, panels, groups;
+    int tiles, groups;
   };
   struct Tile {
     int first_row, rows, first_panel, panels;
@@ -98,29 +89,27 @@ struct Unit : Step {
   int num_taps() const { return separable ? separable_taps : full_taps; }
   bool fused(Tiling tiling) const { return gate.hidden == 0 && tiling.groups == 1; }
   int in_rows(int rows) const { return (rows - 1) * stride + 3; }
-  long totals_size(Tiling tiling) const { return rounded_up(long(tiling.tiles) * expand.count * LANES, 16); }
+  long totals_size(Shape out) const { return long(out.rows) * expand.count * LANES; }
 
-  long cache_bytes(Shape in, Shape out, int rows, int panels) const {
-    const long inputs = long(in_rows(rows)) * (in.columns + 2), outputs = long(rows) * out.columns;
+  static std::pair<int, int> part(int whole, int parts, int index) {
+    const int begin = whole * index / parts;
+    return {begin, whole * (index + 1) / parts - begin};
+  }
+
+  long cache_bytes(Shape in, Shape out, Tiling tiling) const {
+    const long rows = parts_of(out.rows, tiling.tiles), panels = parts_of(expand.count, tiling.groups);
+    const long inputs = in_rows(int(rows)) * (in.columns + 2l), outputs = rows * out.columns;
     return panels * LANES * (inputs * long(sizeof(Element)) + outputs * (8 + long(sizeof(Element))));
   }
 
-  Tiling tile(Shape in, Shape out) const {
-    Tiling tiling{out.rows, 1, expand.count, 1};
-    if (out.frame() <= SMALL_MAP) {
-      while (tiling.panels > 2 &&
-             (tiling.groups < 2 || cache_bytes(in, out, tiling.rows, tiling.panels) > CACHE_BYTES)) {
-        ++tiling.groups;
-        tiling.panels = (expand.count + tiling.groups - 1) / tiling.groups;
-      }
-      tiling.groups = (expand.count + tiling.panels - 1) / tiling.panels;
-      return tiling;
-    }
-    while (tiling.rows > 1 && (tiling.tiles < 2 || cache_bytes(in, out, tiling.rows, tiling.panels) > CACHE_BYTES)) {
-      ++tiling.tiles;
-      tiling.rows = (out.rows + tiling.tiles - 1) / tiling.tiles;
-    }
-    tiling.tiles = (out.rows + tiling.rows - 1) / tiling.rows;
+  // As few as fit into the cache and give every thread as many; a small map is not cut into rows.
+  Tiling tile(Shape in, Shape out, int threads) const {
+    Tiling tiling{1, 1};
+    const bool small = out.frame() <= SMALL_MAP;
+    int& parts = small ? tiling.groups : tiling.tiles;
+    const int most = small ? expand.count : out.rows;
+    for (parts = std::min(threads, most); parts < most && cache_bytes(in, out, tiling) > CACHE_BYTES;)
+      parts = std::min(parts + threads, most);
     return tiling;
   }
 
@@ -144,7 +133,7 @@ struct Unit : Step {
       for (int x = 0; x < in.columns; ++x) places[i++] = int((y - above) * middle.wide_row + (x + 1) * LANES);
     const Strip input = front ? front->rows(walk, begin, end, scratch) : Strip{walk.maps[inputs[0]], 0, in.rows};
     if (front && tile.first_panel == 0) front->write_shortcut(walk, input, tile.first_row, tile.first_row + tile.rows);
-    std::memset(sums, 0, tile.panels * LANES * 4);
+    for (int y = 0; y < tile.rows; ++y) std::memset(sums + y * expand.count * LANES, 0, tile.panels * LANES * 4);
     for (int frame = 0; frame <= in.frames; ++frame) {
       if (frame < in.frames)
         expand_frame(input.data, input.pixel(frame, begin, in.columns), wanted, tile, places, middle);
@@ -179,9 +168,10 @@ struct Unit : Step {
     const int whole = tile.first_panel + panel;
     const float* kernel = taps.data() + long(whole) * num_taps() * LANES;
     const Vector shift = _mm512_load_ps(bias.data() + whole * LANES);
-    Vector sum = _mm512_load_ps(sums + panel * LANES);
     for (int y = 0; y < tile.rows; ++y) {
       Element* to_row = done + long(y) * columns * LANES;
+      float* total = sums + (long(y) * expand.count + panel) * LANES;
+      Vector sum = _mm512_load_ps(total);
       const long owed_row = panel * middle.owed_plane + long(y) * columns * LANES;
       auto row = [&](auto finish) {
         Depthwise<P, STRIDE, SEPARABLE>::row(middle.wide + panel * middle.wide_plane + y * STRIDE * middle.wide_row,
@@ -198,8 +188,8 @@ struct Unit : Step {
         });
       else
         row([&](int column, Vector x) { P::store(to_row + column * LANES, P::swish(_mm512_add_ps(x, shift))); });
+      _mm512_store_ps(total, sum);
     }
-    _mm512_store_ps(sums + panel * LANES, sum);
   }
 
   void expand_frame(const char* map, long first, long pixels, Tile tile, const int* places,
@@ -222,14 +212,13 @@ struct Unit : Step {
     multiply<P>(project, sources, pixels, 0, project.count, writer);
   }
 
-  void second_pass(const Walk& walk, Shape out, const Element* mixed, const float* totals, int tiles) const {
+  void second_pass(const Walk& walk, Shape out, const Element* mixed, const float* totals) const {
     Scratch scratch(walk.scratch);
     float* gates = scratch.take<float>(long(expand.count) * LANES);
-    if (gate.hidden) compute_gates(totals, tiles, out.pixels(), scratch.take<float>(gate.hidden), gates);
+    if (gate.hidden) compute_gates(out, totals, gates, scratch.take<float>(gate.hidden));
     Element* active = scratch.take<Element>(long(expand.count) * CHUNK * LANES);
     const long plane = out.pixels() * LANES;
-    walk.team.share(chunks(out.pixels()), [&](int chunk) {
-      const long first = long(chunk) * CHUNK, pixels = std::min(long(CHUNK), out.pixels() - first);
+    share_pixels(walk.team, out.pixels(), CHUNK, [&](long first, long pixels) {
       if (!gate.hidden) return project_pixels(walk, first, pixels, mixed + first * LANES, plane);
       for (int panel = 0; panel < expand.count; ++panel) {
         const Vector scale = _mm512_loadu_ps(gates + panel * LANES);
@@ -242,22 +231,13 @@ struct Unit : Step {
     });
   }
 
-  void compute_gates(const float* totals, int tiles, long pixels, float* hidden, float* gates) const {
-    for (int c = 0; c < channels; ++c) {
-      gates[c] = 0;
-      for (int tile = 0; tile < tiles; ++tile) gates[c] += totals[tile * expand.count * LANES + c];
-      gates[c] /= float(pixels);
-    }
-    for (int h = 0; h < gate.hidden; ++h) {
-      float x = gate.squeeze_bias[h];
-      for (int c = 0; c < channels; ++c) x += gate.squeeze[h * channels + c] * gates[c];
-      hidden[h] = std::max(x, 0.f);
-    }
-    for (int c = 0; c < expand.count * LANES; ++c) {
-      float x = c < channels ? gate.excite_bias[c] : 0.f;
-      for (int h = 0; c < channels && h < gate.hidden; ++h) x += gate.excite[c * gate.hidden + h] * hidden[h];
-      gates[c] = 1 / (1 + std::exp(-x));
-    }
+  void compute_gates(Shape out, const float* totals, float* gates, float* between) const {
+    const int width = expand.count * LANES;
+    std::memset(gates, 0, width * 4);
+    for (int row = 0; row < out.rows; ++row)
+      for (int c = 0; c < width; ++c) gates[c] += totals[row * width + c];
+    for (int c = 0; c < width; ++c) gates[c] /= float(out.pixels());
+    gate.apply(gates, between);
   }
 };
 
