@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DATA ?=
-BENCHMARKS ?= roofline inference training_step streaming
+BENCHMARKS ?= roofline inference training_step field peers growth from_file streaming
 OUT ?= runs/demo
 
 .DEFAULT_GOAL := help
@@ -30,7 +30,7 @@ test: setup ## run the tests
 test-slow: setup ## run the tests that take minutes: kills, fuzzing, several nodes
 	$(BIN)/pytest -m slow --numprocesses 2 --dist loadfile
 
-bench: setup ## measure what a CPU takes, in a quarter of an hour, and write docs/performance.md anew; BENCHMARKS="field peers growth from_file" for the rest
+bench: setup ## measure what a CPU takes, in a quarter of an hour, and write docs/performance.md anew
 	for part in $(BENCHMARKS); do $(BIN)/python benchmarks/$$part.py || exit; done
 	$(BIN)/python docs/make_tables.py
 

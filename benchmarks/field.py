@@ -9,12 +9,13 @@ back end that `vov3d.optimize` picks for it; in bf16 only those of which a goal 
 
 from __future__ import annotations
 
+import contextlib
 import fnmatch
 import functools
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
-from harness import Row, Seat, Variant, in_shares, parser, seated, take_turns, write_results
+from harness import Row, Seat, Variant, in_shares, parser, remaining, seated, take_turns, write_results
 from networks import Clips, optimised, ours
 
 from vov3d.compare.field import FIELD, VARIANTS
@@ -39,9 +40,9 @@ def systems(pattern: str) -> dict[str, Clips]:
     return {name: clips for name, clips in found.items() if fnmatch.fnmatch(name, pattern) and name != REFERENCE}
 
 
-def variant(name: str, clips: Clips, way: str, gmacs: float, threads: int) -> Variant:
+def variant(name: str, clips: Clips, way: str, threads: int) -> Variant:
     """One system in one way."""
-    row = {"model": name, "frames": clips.frames, "crop": clips.crop, "gmacs": round(gmacs, 3), "way": way}
+    row = {"model": name, "frames": clips.frames, "crop": clips.crop, "gmacs": round(gmacs(name, clips), 3), "way": way}
     return Variant(row, functools.partial(WAYS[way], name, clips), threads)
 
 
@@ -51,17 +52,21 @@ def gmacs(name: str, clips: Clips) -> float:
     return count_gmacs(create_model(name), clips.frames, clips.crop)
 
 
-def beside(references: Mapping[str, Seat], name: str, clips: Clips, seconds: float) -> list[Row]:
+@contextlib.contextmanager
+def references(threads: int, rows: list[Row]) -> Iterator[dict[str, Seat]]:
+    """VoV3D-M in each way, with whom others take turns; its own rows are added."""
+    with seated(*(variant(REFERENCE, Clips(), way, threads) for way in WAYS)) as seats:
+        rows += [{**row, "times_reference": 1.0} for row in take_turns(seats, 3)]
+        yield dict(zip(WAYS, seats, strict=True))
+
+
+def beside(own: Mapping[str, Seat], variants: Mapping[str, Variant], seconds: float) -> list[Row]:
     """Rows with ``times_reference``: how many times as long as VoV3D-M it takes in the same way, round by round."""
-    end = time.perf_counter() + seconds
-    threads = references["eager fp32"].variant.threads
-    counted = gmacs(name, clips)
-    chosen = [way for way in WAYS if way != "best bf16" or name in GOALS]
-    rows = []
-    with seated(*(variant(name, clips, way, counted, threads) for way in chosen)) as seats:
-        for way, seat, left in zip(chosen, seats, range(len(chosen), 0, -1), strict=True):
+    end, rows = time.perf_counter() + seconds, []
+    with seated(*variants.values()) as seats:
+        for way, seat, left in zip(variants, seats, range(len(seats), 0, -1), strict=True):
             share = (end - time.perf_counter()) / left
-            first, row = take_turns([references[way], seat], share, min_rounds=2, max_rounds=5)
+            first, row = take_turns([own[way], seat], share, min_rounds=2, max_rounds=5)
             speedup = row.pop("speedup")
             times = round(1 / speedup, 3) if isinstance(speedup, float) else None
             rows.append({**row, "reference_ms": first["ms"], "times_reference": times})
@@ -70,19 +75,21 @@ def beside(references: Mapping[str, Seat], name: str, clips: Clips, seconds: flo
 
 def main() -> None:
     """Measure and write the results."""
-    flags = parser(__doc__, 180, (2,))
+    flags = parser(__doc__, 190, (2,))
     flags.add_argument("--models", default="*", help="pattern of names")
     args = flags.parse_args()
     chosen = dict(list(systems(args.models).items())[: 2 if args.quick else None])
-    cells = {(name, clips): 1 + gmacs(name, clips) / 20 for name, clips in chosen.items()}
+    cells = {
+        (name, clips, threads): 1 + gmacs(name, clips) / 20
+        for threads in args.threads
+        for name, clips in chosen.items()
+    }
     rows: list[Row] = []
-    for threads in args.threads:
-        own = [variant(REFERENCE, Clips(), way, gmacs(REFERENCE, Clips()), threads) for way in WAYS]
-        with seated(*own) as seats:
-            rows += [{**row, "times_reference": 1.0} for row in take_turns(seats, 5)]
-            references = dict(zip(WAYS, seats, strict=True))
-            for (name, clips), seconds in in_shares(cells, args.seconds / len(args.threads)):
-                rows += beside(references, name, clips, seconds)
+    with contextlib.ExitStack() as stack:
+        own = {threads: stack.enter_context(references(threads, rows)) for threads in args.threads}
+        for (name, clips, threads), seconds in in_shares(cells, remaining(args.seconds)):
+            ways = [way for way in WAYS if way != "best bf16" or name in GOALS]
+            rows += beside(own[threads], {way: variant(name, clips, way, threads) for way in ways}, seconds)
     write_results("field", rows, args.out)
 
 

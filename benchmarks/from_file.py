@@ -1,10 +1,12 @@
 """From a file to an answer: many views of each video, against a loop that takes one view after another.
 
-    python benchmarks/from_file.py [--threads 2] [--videos 1]
+    python benchmarks/from_file.py [--threads 2]
 
 The loop is what a user would write: for each view it opens the video, decodes up to its last frame, resizes, crops and
-normalises, and computes a batch of one. `predict` decodes each frame once, ahead of the network, and computes eight
-views at once; on the command line freed memory is kept too.
+normalises, and computes a batch of one with the plain modules. `predict` decodes each frame once, ahead of the network,
+and computes eight views at once; as on the command line, freed memory is kept.
+
+Beside it, what it saves that H.264 packets whose frames nobody asked for never reach the decoder.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from pathlib import Path
 
 import av
 import torch
-from harness import Row, Variant, in_shares, interleave, parser, write_results
+from harness import Row, Variant, in_shares, interleave, parser, remaining, write_results
 from made_videos import KINDS, write_video
 from networks import as_plain, network
 from torch import Tensor, nn
@@ -25,6 +27,7 @@ from torch.nn import functional as F
 from vov3d.bound import Clock
 from vov3d.build import head_window
 from vov3d.compare.workers import Ready
+from vov3d.data.pyav import PyAVDecoder
 from vov3d.data.sampling import dense_clips
 from vov3d.data.transforms import crop_offsets, short_side_size
 from vov3d.data.video import VideoInfo, open_video
@@ -34,6 +37,12 @@ from vov3d.recipe import Recipe, load_recipe
 from vov3d.trained import Trained
 
 MODEL = "vov3d_m"
+ENCODED = {
+    "B-frames, some of use": {"crf": "24", "preset": "medium"},
+    "B-frames, none of use": {"crf": "24", "preset": "medium", "x264-params": "b-pyramid=none"},
+    "no B-frames": {"crf": "24", "preset": "medium", "x264-params": "bframes=0"},
+}
+"""How H.264 is encoded -> options of the encoder. Packets are of no use to others in B-frames alone."""
 
 
 @dataclass(frozen=True)
@@ -48,11 +57,6 @@ class Test:
         """The experiment whose test it is."""
         recipe = load_recipe(f"k400/{MODEL}_16")
         return replace(recipe, test=replace(recipe.test, num_clips=self.clips, num_crops=self.crops))
-
-
-def videos(folder: Path, count: int) -> list[Path]:
-    """Videos as Kinetics has them, 10 s of 30 frames."""
-    return [write_video(KINDS[0], folder / f"{seed}{KINDS[0].suffix}", seed) for seed in range(count)]
 
 
 def view(path: Path, frames: list[int], size: tuple[int, int], corner: tuple[int, int], recipe: Recipe) -> Tensor:
@@ -82,9 +86,9 @@ def answer_in_turn(path: Path, info: VideoInfo, model: nn.Module, recipe: Recipe
     return torch.cat(probs).mean(0)
 
 
-def loop(paths: list[Path], test: Test, *, is_plain: bool) -> Ready:
+def loop(paths: list[Path], test: Test) -> Ready:
     """What a user would write."""
-    model = as_plain(network(MODEL)) if is_plain else network(MODEL)
+    model = as_plain(network(MODEL))
     infos = []
     for path in paths:
         with open_video(path) as video:
@@ -125,40 +129,76 @@ def _all(classifier: VideoClassifier, paths: list[Path], clock: Clock | None = N
 
 
 def cell(test: Test, paths: list[Path], threads: int, seconds: float) -> list[Row]:
-    """One kind of test in every way; the first is the loop of plain modules."""
+    """One kind of test in every way; the first is the loop."""
     what = {"model": MODEL, "views": test.clips * test.crops, "videos": len(paths), "frames": 16, "crop": 256}
-    ours = functools.partial(predicted, paths, test)
+    fast = functools.partial(predicted, paths, test, "fp32")
     variants = [
-        Variant({**what, "way": "loop, plain modules"}, functools.partial(loop, paths, test, is_plain=True), threads),
-        Variant({**what, "way": "loop, same network"}, functools.partial(loop, paths, test, is_plain=False), threads),
-        Variant({**what, "way": "predict"}, ours, threads),
-        Variant({**what, "way": "predict, memory kept"}, ours, threads, True),
-        Variant(
-            {**what, "way": "predict, optimised"}, functools.partial(predicted, paths, test, "fp32"), threads, True
-        ),
+        Variant({**what, "way": "loop"}, functools.partial(loop, paths, test), threads),
+        Variant({**what, "way": "predict"}, functools.partial(predicted, paths, test), threads, True),
+        Variant({**what, "way": "predict --fast fp32"}, fast, threads, True),
     ]
-    return interleave(variants, seconds, min_rounds=2 if test.clips == 1 else 1)
+    return interleave(variants, seconds, min_rounds=2)
+
+
+# ---- packets ---------------------------------------------------------------------------------------------------------
+
+
+class AllDecoded(PyAVDecoder):
+    """The decoder as it would be if every packet between two frames that are wanted had to be decoded."""
+
+    @property
+    def _kept(self) -> set[int]:
+        return set()
+
+    @_kept.setter
+    def _kept(self, _wanted: set[int]) -> None:
+        """Skip nothing, whatever is wanted."""
+
+
+def reading(path: Path, decoder: type[PyAVDecoder], step: int) -> Ready:
+    """Open a video and decode every so many frames, resized as for the test."""
+
+    def run() -> int:
+        with decoder(path) as video:
+            return len(video.frames(range(0, video.info.num_frames, step), (256, 340)))
+
+    return Ready(run, {"frames": run()})
+
+
+def packets(name: str, path: Path, seconds: float) -> list[Row]:
+    """One video read in every way; the first decodes all to get every fourth frame."""
+    ways = {
+        "every fourth frame, all decoded": (AllDecoded, 4),
+        "every fourth frame": (PyAVDecoder, 4),
+        "all frames": (PyAVDecoder, 1),
+    }
+    rows = {way: {"video": name, "way": way} for way in ways}
+    return interleave([Variant(rows[way], functools.partial(reading, path, *ways[way])) for way in ways], seconds)
 
 
 def main() -> None:
     """Measure and write the results."""
-    flags = parser(__doc__, 90, (2,))
-    flags.add_argument("--videos", type=int, default=1, help="in the test of 30 views; six times as many of one view")
-    args = flags.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        made = videos(Path(folder), 6 * args.videos)
-        shown = {Test(1, 1): made, Test(10, 3): made[: args.videos]}
+    args = parser(__doc__, 105, (2,)).parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder, (short, long) = Path(name), (Test(1, 1), Test(10, 3))
+        made = [write_video(KINDS[0], folder / f"{seed}{KINDS[0].suffix}", seed) for seed in range(3)]
+        read = []
+        encoded = ENCODED if not args.quick else {}
+        for title, options in encoded.items():
+            read += packets(title, write_video(replace(KINDS[0], seconds=4, options=options), folder / "p.mp4"), 3)
         cells = {
-            (test, threads): 1.0 if test.clips == 1 else 6.0
-            for test in ([Test(1, 1)] if args.quick else shown)
+            (test, threads): 1.0 if test is short else 4.0
+            for test in ((short,) if args.quick else (long, short))
             for threads in args.threads
         }
         rows = [
             row
-            for (test, threads), seconds in in_shares(cells, args.seconds)
-            for row in cell(test, shown[test], threads, seconds)
+            for (test, threads), seconds in in_shares(cells, remaining(args.seconds))
+            for row in cell(test, made if test is short else made[:1], threads, seconds)
         ]
     write_results("from-file", rows, args.out, video=KINDS[0].name)
+    if read:
+        write_results("packets", read, args.out)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,8 @@
     python benchmarks/gpu.py --quick           # small networks; without a GPU in Triton's interpreter
     python benchmarks/gpu.py --only curves --steps 200 --width 8 --size 32 --batch 4 --frames 4
 
-First the fused kernels are held to float64 (odd shapes, one frame, strides, memory full of NaN). Then every way to
+First the fused kernels are held to float64 (odd shapes, one frame, strides, memory full of NaN), and those of the
+networks are compiled, by many processes at a time. Then every way to
 compute a step and logits is timed: plain modules in float32 and with autocast, channels-last, the fused kernels, alone
 and replayed as a graph, and, last, torch.compile. A network is trained on the motion set twice, plain and fused.
 
@@ -30,6 +31,7 @@ from pathlib import Path
 
 from gpu_correctness import correctness
 from gpu_curves import loss_curves
+from gpu_kernels import compiled_kernels
 from gpu_timing import ON_GPU, Setting, gpu_name
 from gpu_ways import COMPILED, WAYS, depthwise_pair, inference, training
 from harness import RESULTS, Row, in_shares, write_json, write_results
@@ -43,7 +45,7 @@ class Part:
 
     Attributes:
         results: which file its rows go to.
-        weight: its share of the time, in seconds of 470.
+        weight: its share of the time, in seconds of 460.
         rows: measures; every row is kept as soon as it is there.
     """
 
@@ -55,15 +57,17 @@ class Part:
 def parts(setting: Setting) -> Mapping[str, Part]:
     """All parts by name, in the order in which they run."""
     names = NETWORKS[:1] if setting.quick else NETWORKS
-    found = {"correctness": Part("gpu-correctness", 60, correctness)}
-    found["depthwise"] = Part("gpu-depthwise", 25, depthwise_pair)
+    found = {"correctness": Part("gpu-correctness", 50, correctness)}
+    if ON_GPU:
+        found["kernels"] = Part("gpu-kernels", 100, functools.partial(compiled_kernels, names))
+    found["depthwise"] = Part("gpu-depthwise", 10, depthwise_pair)
     for name in names:
-        found[f"training {name}"] = Part("gpu-training", 60, functools.partial(training, name, WAYS))
+        found[f"training {name}"] = Part("gpu-training", 45, functools.partial(training, name, WAYS))
     for name in names:
-        found[f"inference {name}"] = Part("gpu-inference", 25, functools.partial(inference, name))
-    found["curves"] = Part("gpu-loss-curves", 40, loss_curves)
+        found[f"inference {name}"] = Part("gpu-inference", 20, functools.partial(inference, name))
+    found["curves"] = Part("gpu-loss-curves", 30, loss_curves)
     for name in names if ON_GPU else ():
-        found[f"compile {name}"] = Part("gpu-training", 30, functools.partial(training, name, COMPILED))
+        found[f"compile {name}"] = Part("gpu-training", 25, functools.partial(training, name, COMPILED))
     return found
 
 
@@ -138,7 +142,7 @@ def _arguments(words: list[str]) -> argparse.Namespace:
     flags.add_argument("--out", type=Path, default=RESULTS, help="folder for the results")
     flags.add_argument("--steps", type=int, help="of the loss curves [200; 3 with --quick]")
     flags.add_argument("--size", type=int, help="side of their clips in pixels [64; 32 with --quick]")
-    flags.add_argument("--width", type=int, help="of their network, one stage [0: VoV3D-S; 8 with --quick]")
+    flags.add_argument("--width", type=int, help="of their network, one stage [0: VoV3D-M; 8 with --quick]")
     flags.add_argument("--batch", type=int, help="of their clips [28; 2 with --quick]")
     flags.add_argument("--frames", type=int, help="of each of their clips [8; 2 with --quick]")
     flags.add_argument("--part", help=argparse.SUPPRESS)

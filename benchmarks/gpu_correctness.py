@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
-from gpu_timing import DEVICE, Setting
+from gpu_timing import DEVICE, Setting, in_processes
 from harness import Row
 from torch import Tensor, nn
 
@@ -21,18 +21,24 @@ FLOAT32_TOLERANCE = 1e-3
 
 def correctness(_setting: Setting) -> Iterator[Row]:
     """How far the fused kernels are from plain modules in float64, and how far plain modules are in the same type."""
-    for dtype in (torch.float32, torch.bfloat16):
-        for name, made, shape in blocks():
-            torch.manual_seed(0)
-            block, clips = made.to(DEVICE), torch.randn(shape, device=DEVICE).to(dtype).double()
-            exact = answers(copy.deepcopy(block).double(), clips, Residual.forward)
-            with torch.autocast(DEVICE.type, dtype, enabled=dtype == torch.bfloat16):
-                with poisoned():
-                    fused = off(answers(copy.deepcopy(block), clips.float(), residual_block), exact)
-                plain = off(answers(copy.deepcopy(block), clips.float(), Residual.forward), exact)
-            allowed = FLOAT32_TOLERANCE if dtype == torch.float32 else HALF_FACTOR * plain
-            row: Row = {"block": name, "clips": "x".join(map(str, shape)), "dtype": str(dtype).partition(".")[2]}
-            yield {**row, "fused_off": fused, "plain_off": plain, "right": "yes" if fused <= allowed else "NO"}
+    torch.manual_seed(0)
+    jobs = [(dtype, *one) for dtype in (torch.float32, torch.bfloat16) for one in blocks()]
+    yield from in_processes(_checked, jobs)
+
+
+def _checked(job: tuple[torch.dtype, str, Residual, tuple[int, ...]]) -> Row:
+    dtype, name, block, shape = job
+    torch.manual_seed(1)
+    torch.backends.cudnn.allow_tf32 = False
+    block, clips = block.to(DEVICE), torch.randn(shape, device=DEVICE).to(dtype).double()
+    exact = answers(copy.deepcopy(block).double(), clips, Residual.forward)
+    with torch.autocast(DEVICE.type, dtype, enabled=dtype == torch.bfloat16):
+        with poisoned():
+            fused = off(answers(copy.deepcopy(block), clips.float(), residual_block), exact)
+        plain = off(answers(copy.deepcopy(block), clips.float(), Residual.forward), exact)
+    allowed = FLOAT32_TOLERANCE if dtype == torch.float32 else HALF_FACTOR * plain
+    row: Row = {"block": name, "clips": "x".join(map(str, shape)), "dtype": str(dtype).partition(".")[2]}
+    return {**row, "fused_off": fused, "plain_off": plain, "right": "yes" if fused <= allowed else "NO"}
 
 
 def blocks() -> Iterator[tuple[str, Residual, tuple[int, ...]]]:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from vov3d.data.motion import MOTION_CLASSES, MotionBatches
 from vov3d.fused import Replayed, fuse, tiles
-from vov3d.models import VoV3D, vov3d_s
+from vov3d.models import VoV3D, vov3d_m
 
 EPOCH_BATCHES = 8
 
@@ -40,7 +40,7 @@ class _Run:
         torch.manual_seed(0)
         classes = len(MOTION_CLASSES)
         small = VoV3D(setting.width, (1,), num_units=1, num_classes=classes, dropout=0.0) if setting.width else None
-        self.model = (small or vov3d_s(num_classes=classes, dropout=0.0)).to(DEVICE)
+        self.model = (small or vov3d_m(num_classes=classes, dropout=0.0)).to(DEVICE)
         self.way, self.seconds = way, 0.0
         gradient = gradient_of(way.prepare(self.model), way)
         self.gradient = Replayed(gradient, self.model) if way.replays else gradient

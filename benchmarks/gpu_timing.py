@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
+from harness import Row
 
 ON_GPU = torch.cuda.is_available()
 DEVICE = torch.device("cuda" if ON_GPU else "cpu")
 if not ON_GPU:
     os.environ.setdefault("TRITON_INTERPRET", "1")
 
+T = TypeVar("T")
 MOST_ROUNDS, LEAST_ROUNDS = (20, 5) if ON_GPU else (1, 1)
 SECONDS_OF_ROUNDS = 1.0
 
@@ -27,7 +32,7 @@ class Setting:
         quick: whether only to see that it works: small networks, small clips, few steps.
         steps: of a training, for the loss curves.
         size: side of its clips in pixels.
-        width: of its network; 0 for VoV3D-S.
+        width: of its network; 0 for VoV3D-M.
         batch: its clips at a time.
         frames: of each.
     """
@@ -38,6 +43,16 @@ class Setting:
     width: int = 0
     batch: int = 28
     frames: int = 8
+
+
+def in_processes(work: Callable[[T], Row], jobs: Sequence[T]) -> Iterator[Row]:
+    """Do jobs in several processes at a time, for what they compile; without a GPU one after the other."""
+    if not ON_GPU:
+        yield from map(work, jobs)
+        return
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(min(len(jobs), max(1, len(os.sched_getaffinity(0)) - 2)), context) as pool:
+        yield from pool.map(work, jobs)
 
 
 def gpu_name() -> str:

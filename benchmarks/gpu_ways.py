@@ -108,7 +108,7 @@ def training(name: str, ways: list[Way], setting: Setting) -> Iterator[Row]:
     """Time a step in every way: forward alone, with backward, and with SGD."""
     rate = copy_rate()
     for shape in shapes(setting, 8, 32):
-        traffic = gigabytes(step_traffic(name, shape.batch, shape.frames, shape.crop)) if ON_GPU else (1.0, 1.0)
+        traffic = gigabytes(step_traffic(name, shape.batch, shape.frames, shape.crop)) if ON_GPU else None
         for way in ways:
             row: Row = {"model": name, "batch": shape.batch, "clip": str(shape), "way": way.name}
             found = tried(lambda way=way, shape=shape: _step(name, shape, way))
@@ -143,13 +143,16 @@ def gradient_of(call: Call, way: Way) -> Gradient:
     return gradient
 
 
-def _beside_floor(found: Row, shape: Shape, way: Way, rate: float, traffic: tuple[float, float]) -> Row:
+def _beside_floor(found: Row, shape: Shape, way: Way, rate: float, traffic: tuple[float, float] | None) -> Row:
     """Return how a step compares with the bytes that it must move, and those that our kernels move."""
     if "step_ms" not in found:
         return {}
-    (floor, moved), seconds = traffic, found["step_ms"] / 1e3
-    row: Row = {"clips_per_second": shape.batch / seconds, "floor_gb": floor, "copy_gb_per_second": rate}
-    row["times_floor"] = seconds / (floor / rate)
+    seconds = found["step_ms"] / 1e3
+    row: Row = {"clips_per_second": shape.batch / seconds, "copy_gb_per_second": rate}
+    if traffic is None:  # it is another network
+        return row
+    floor, moved = traffic
+    row |= {"floor_gb": floor, "times_floor": seconds / (floor / rate)}
     return {**row, "kernels_gb": moved, "of_copy_rate": moved / seconds / rate} if way.prepare is _fused else row
 
 
@@ -197,12 +200,11 @@ def inference(name: str, setting: Setting) -> Iterator[Row]:
             row: Row = {"model": name, "batch": shape.batch, "clip": str(shape), "way": way.name}
             yield {**row, **tried(lambda way=way, shape=shape: _logits(name, shape, way))}
             _tidy()
-        for backend in ("graph", "fused"):
-            for precision in ("fp32", "bf16"):
-                row = {"model": name, "batch": shape.batch, "clip": str(shape), "way": f"{backend} {precision}"}
-                found = tried(lambda b=backend, p=precision, shape=shape: _optimized(name, shape, b, p))
-                yield {**row, **found}
-                _tidy()
+        for backend, precision in (("graph", "fp32"), ("graph", "bf16"), ("fused", "bf16")):
+            row = {"model": name, "batch": shape.batch, "clip": str(shape), "way": f"{backend} {precision}"}
+            found = tried(lambda b=backend, p=precision, shape=shape: _optimized(name, shape, b, p))
+            yield {**row, **found}
+            _tidy()
 
 
 def _logits(name: str, shape: Shape, way: Way) -> Row:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 from dataclasses import replace
 
-from harness import Variant, in_shares, interleave, parser, write_results
+from harness import Variant, in_shares, interleave, parser, remaining, write_results
 from networks import Clips, optimised, plain
 
 BASE = Clips(16, 224, 1)
@@ -26,11 +26,11 @@ def points(threads: list[int]) -> list[tuple[Clips, int]]:
 
 def main() -> None:
     """Measure and write the results."""
-    args = parser(__doc__, 90, (1, 2)).parse_args()
+    args = parser(__doc__, 60, (1, 2)).parse_args()
     wanted = points(args.threads)[: 1 if args.quick else None]
     weights = {(clips, threads): 1 + clips.frames * clips.crop**2 * clips.batch / 8e5 for clips, threads in wanted}
     rows = []
-    for (clips, threads), seconds in in_shares(weights, args.seconds):
+    for (clips, threads), seconds in in_shares(weights, remaining(args.seconds)):
         what = {"model": "vov3d_m", "frames": clips.frames, "crop": clips.crop, "batch": clips.batch}
         ways = {"plain": functools.partial(plain, "vov3d_m", clips)}
         ways |= {one: functools.partial(optimised, "vov3d_m", clips, one) for one in ("fp32", "bf16")}

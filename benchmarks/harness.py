@@ -15,6 +15,7 @@ import functools
 import gc
 import json
 import math
+import os
 import statistics
 import sys
 import time
@@ -72,8 +73,9 @@ class Seat:
 
 @contextlib.contextmanager
 def seated(*variants: Variant) -> Iterator[list[Seat]]:
-    """Start variants, two at a time; they end with the context."""
-    with contextlib.ExitStack() as stack, ThreadPoolExecutor(max_workers=2) as pool:
+    """Start variants, as many at a time as there are cores for their threads; they end with the context."""
+    at_a_time = max(1, (os.cpu_count() or 1) // max(one.threads for one in variants))
+    with contextlib.ExitStack() as stack, ThreadPoolExecutor(max_workers=at_a_time) as pool:
         yield list(pool.map(functools.partial(_seat, stack), variants))
 
 
@@ -130,8 +132,13 @@ def interleave(variants: Sequence[Variant], seconds: float, *, min_rounds: int =
         return take_turns(seats, end - time.perf_counter(), min_rounds=min_rounds)
 
 
+def remaining(seconds: float) -> float:
+    """What is left of so many seconds since this process began."""
+    return seconds - (time.perf_counter() - BEGAN)
+
+
 def in_shares(cells: Mapping[T, float], seconds: float) -> Iterator[tuple[T, float]]:
-    """Yield each cell with its share of the time that is left.
+    """Yield each cell with its share of the time that is left; once it is over, say which ones are left out.
 
     Args:
         cells: what is measured one after the other -> its weight.
@@ -139,7 +146,11 @@ def in_shares(cells: Mapping[T, float], seconds: float) -> Iterator[tuple[T, flo
     """
     end, weight = time.perf_counter() + seconds, sum(cells.values())
     for cell, mine in cells.items():
-        yield cell, max(end - time.perf_counter(), 0.0) * mine / weight
+        left = end - time.perf_counter()
+        if left > 0:
+            yield cell, left * mine / weight
+        else:
+            print(f"left out, since the time is over (--seconds): {cell}")
         weight -= mine
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import functools
 
-from harness import Row, Variant, in_shares, interleave, parser, write_results
+from harness import Row, Variant, in_shares, interleave, parser, remaining, write_results
 from networks import Clips, optimised, ours, plain, ways
 
 from vov3d.models import create_model
@@ -32,7 +32,7 @@ def cell(name: str, clips: Clips, threads: int, seconds: float, *, by_engine: bo
         chosen = [("auto", precision) for precision in PRECISIONS if precision in {one for _, one in present}]
     what = {"model": name, "frames": clips.frames, "crop": clips.crop, "batch": clips.batch}
     checked = clips.batch == 1
-    base = functools.partial(plain, name, clips)
+    base = functools.partial(plain, name, clips, checked=checked)
     eager = functools.partial(ours, name, clips, checked=checked)
     variants = [
         Variant({**what, "way": "plain", "precision": "fp32"}, base, threads),
@@ -47,7 +47,7 @@ def cell(name: str, clips: Clips, threads: int, seconds: float, *, by_engine: bo
 
 def main() -> None:
     """Measure and write the results."""
-    flags = parser(__doc__, 280, (1, 2))
+    flags = parser(__doc__, 285, (1, 2))
     flags.add_argument("--models", nargs="+", default=list(CELLS), choices=list(CELLS))
     flags.add_argument("--batch", type=int, nargs="+", default=(1, 8))
     args = flags.parse_args()
@@ -59,7 +59,7 @@ def main() -> None:
         if clips.batch in args.batch
     }
     rows: list[Row] = []
-    for (name, clips, threads), seconds in in_shares(cells, args.seconds):
+    for (name, clips, threads), seconds in in_shares(cells, remaining(args.seconds)):
         rows += cell(name, clips, threads, seconds, by_engine=clips == ONE and threads == args.threads[0])
     write_results("inference", rows, args.out)
 

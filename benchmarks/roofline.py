@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from harness import Row, Variant, in_shares, interleave, parser, write_results
+from harness import Row, Variant, in_shares, interleave, parser, remaining, write_results
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -181,7 +181,7 @@ def main() -> None:
     """Measure the peaks, count the floors, write both."""
     args = parser(__doc__, 20, (1, 2)).parse_args()
     found, floors = [], []
-    for threads, seconds in in_shares(dict.fromkeys(args.threads, 1.0), args.seconds):
+    for threads, seconds in in_shares(dict.fromkeys(args.threads, 1.0), remaining(args.seconds)):
         rows = peaks(threads, seconds)
         found += rows
         copied = best(rows, "copy")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 
 import torch
-from harness import Row, Variant, in_shares, interleave, parser, peak_mib, resident_mib, write_results
+from harness import Row, Variant, in_shares, interleave, parser, peak_mib, remaining, resident_mib, write_results
 from networks import Clips, as_plain, network
 from torch.nn import functional as F
 
@@ -54,10 +54,10 @@ def cell(name: str, clips: Clips, threads: int, seconds: float) -> list[Row]:
 
 def main() -> None:
     """Measure and write the results."""
-    args = parser(__doc__, 60).parse_args()
+    args = parser(__doc__, 80, (1, 2)).parse_args()
     clips = Clips(4, 64, 2) if args.quick else CLIPS
     cells = {(name, clips, threads): 1.0 for name in ("vov3d_m", "x3d_m") for threads in args.threads}
-    rows = [row for one, seconds in in_shares(cells, args.seconds) for row in cell(*one, seconds)]
+    rows = [row for one, seconds in in_shares(cells, remaining(args.seconds)) for row in cell(*one, seconds)]
     write_results("training-step", rows, args.out)
 
 

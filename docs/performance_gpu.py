@@ -35,7 +35,7 @@ CURVES = """\
 ### The same training twice
 
 A network, plain and fused, from the same weights on the same clips of the motion set, {where}: after {steps} steps the
-losses are {plain:.4f} and {fused:.4f}; averaged over ten steps they are never more than {apart:.4f} apart.
+losses are {plain:.4f} and {fused:.4f}; averaged over ten steps they are never more than {apart:.1g} apart.
 
 ![Loss over steps](performance-gpu-curves.svg)
 """

@@ -22,7 +22,18 @@ from performance_results import (
     threads_of,
     times,
 )
-from performance_texts import FIELD, FROM_FILE, GROWTH, HEAD, INFERENCE, PEERS, ROOFLINE, STREAMING, TRAINING
+from performance_texts import (
+    FIELD,
+    FROM_FILE,
+    GROWTH,
+    HEAD,
+    INFERENCE,
+    PACKETS,
+    PEERS,
+    ROOFLINE,
+    STREAMING,
+    TRAINING,
+)
 
 from vov3d.plots import Panel, Point, Series, cost_chart, group_chart, line_chart
 
@@ -65,12 +76,24 @@ def _head(found: Found) -> str:
 def _from_file_goals(found: Found) -> list[list[str]]:
     rows = [row for row in found["from-file"].rows if row["views"] != "1" and row["way"].startswith("predict")]
     title = "from file to answer, 30 views: times as fast as a loop over views"
-    return [goal(title, 4.0, [number(row, "speedup") for row in rows])]
+    goals = [goal(title, 4.0, [number(row, "speedup") for row in rows])]
+    if "packets" in found:
+        rows = [row for row in found["packets"].where(way="every fourth frame") if row["video"] != "no B-frames"]
+        saved = [1 / number(row, "speedup") for row in rows]
+        goals.append(goal("every fourth frame with H.264 packets withheld, beside all decoded", 0.92, saved, "{:.2f}"))
+    return goals
 
 
 def _streaming_goals(found: Found) -> list[list[str]]:
-    values = [number(row, "speedup") for row in found["streaming"].where(way="frame, norms folded")]
-    return [goal("a frame of a stream, times as fast as a clip of 16", 12.0, values)]
+    title = "a frame of a stream, times as fast as a clip of 16 by"
+    by = {"plain modules": "plain clip", "the catalogue": "clip"}
+    cells = found["streaming"].inputs()
+    return [goal(f"{title} {name}", 12.0, [_clip_over_frame(one, way) for one in cells]) for name, way in by.items()]
+
+
+def _clip_over_frame(cell: Cell, way: str) -> float:
+    clip = next(iter(cell.ways.where(way=way)), None)
+    return number(clip, "ms") / number(cell.way("frame, norms folded"), "ms")
 
 
 def _goals(found: Found) -> str:
@@ -208,18 +231,21 @@ def _role(name: str) -> str:
 def peers(found: Found) -> Section:
     """Other packages' networks."""
     results = found["peers"]
-    base = min(number(row, "ms") for row in results.where(package="vov3d", model=REFERENCE, way="best fp32"))
-    rows = []
+    rows, groups = [], []
     for package, name in dict.fromkeys((row["package"], row["model"]) for row in results.rows):
         ways = {row["way"]: row for row in results.where(package=package, model=name)}
         first = next(iter(ways.values()))
-        taken = [ms(number(ways.get(way), "ms")) for way in ("eager fp32", "best fp32", "best bf16")]
-        beside = times(number(ways.get("best fp32"), "ms") / base)
+        found_ways = [ways.get(way) for way in ("eager fp32", "best fp32")]
+        beside = [number(row, "times_reference") for row in found_ways]
         clip = f"{first['frames']}x{first['crop']}"
-        rows.append([package, f"`{name}`", clip, shown(number(first, "gmacs"), "{:.1f}"), *taken, beside])
-    names = ("package", "network", "clip", "GMACs>", "eager, ms>", "best fp32, ms>", "best bf16, ms>")
-    text = PEERS.format(threads=threads_of(results.rows[0]), table=table((*names, "best fp32, VoV3D-M = 1>"), rows))
-    return text, {}
+        taken = [ms(number(row, "ms")) for row in found_ways]
+        rows.append([package, f"`{name}`", clip, shown(number(first, "gmacs"), "{:.1f}"), *taken, *map(times, beside)])
+        groups.append((f"{name}, {package}", beside))
+    names = ("package", "network", "clip", "GMACs>", "eager, ms>", "best fp32, ms>")
+    names += ("eager, VoV3D-M = 1>", "best fp32, VoV3D-M = 1>")
+    text = PEERS.format(threads=threads_of(results.rows[0]), table=table(names, rows))
+    title = "How many times as long as VoV3D-M a clip takes"
+    return text, {"peers": group_chart(title, ("eager", "best engine, fp32"), groups, times=True)}
 
 
 def training(found: Found) -> Section:
@@ -330,18 +356,32 @@ def from_file(found: Found) -> Section:
         bound = {"model": "the network"}.get(row.get("bounded_by", ""), row.get("bounded_by", "")) or "-"
         rows.append([row["views"], row["way"], row["threads"], seconds, times(number(row, "speedup")), bound, decoding])
     names = ("views>", "way", "threads>", "s a video>", "times as fast>", "bounded by", "decoding, of all time>")
-    return FROM_FILE.format(table=table(names, rows)), {}
+    return FROM_FILE.format(table=table(names, rows), packets=_packets(found)), {}
+
+
+def _packets(found: Found) -> str:
+    if "packets" not in found:
+        return ""
+    results, rows = found["packets"], []
+    for video in dict.fromkeys(row["video"] for row in results.rows):
+        ways = {row["way"]: row for row in results.where(video=video)}
+        taken = [ms(number(row, "ms")) for row in ways.values()]
+        rows.append([video, *taken, shown(1 / number(ways["every fourth frame"], "speedup"), "{:.2f}")])
+    names = ("H.264", "all decoded, ms>", "withheld, ms>", "all frames, ms>", "withheld / all decoded>")
+    return PACKETS.format(table=table(names, rows))
 
 
 def streaming(found: Found) -> Section:
     """A frame beside a clip."""
     rows = []
     for one in found["streaming"].inputs():
-        ways = [one.way(name) for name in ("clip", "causal clip", "frame", "frame, norms folded")]
-        taken = [ms(number(row, "ms")) for row in ways]
-        rows.append([*one.name, one.threads, *taken, *(times(number(row, "speedup")) for row in ways[2:])])
-    names = ("network", "clip", "threads>", "clip, ms>", "causal clip, ms>", "frame, ms>", "frame, norms folded, ms>")
-    names += ("clip/frame>", "clip/frame, norms folded>")
+        ways = {row["way"]: row for row in one.ways.rows}
+        shown_ways = ("plain clip", "clip", "causal clip", "frame", "frame, norms folded")
+        taken = [ms(number(ways.get(way), "ms")) for way in shown_ways]
+        ratios = [times(_clip_over_frame(one, way)) for way in ("plain clip", "clip")]
+        rows.append([*one.name, one.threads, *taken, *ratios])
+    names = ("network", "clip", "threads>", "plain clip, ms>", "clip, ms>", "causal clip, ms>", "frame, ms>")
+    names += ("frame, norms folded, ms>", "plain clip / folded frame>", "clip / folded frame>")
     return STREAMING.format(table=table(names, rows)), {}
 
 
@@ -358,6 +398,7 @@ SECTIONS: dict[str, Callable[[Found], Section]] = {
     "peaks": roofline,
     "floors": nothing,
     "from-file": from_file,
+    "packets": nothing,
     "streaming": streaming,
     "training-step": training,
 }

@@ -50,15 +50,19 @@ what multiply-adds promise; below it a system takes less than its share, as dens
 PEERS = """\
 ## Other packages
 
-Networks as their packages build them, without trained weights, beside ours, in the same rounds, {threads}. "Best" is
-`vov3d.optimize` for ours and OpenVINO for the others. GMACs leave out the products of attention.
+Networks as their packages build them, without trained weights, and three of the catalogue, each in turns with VoV3D-M
+in the same way, {threads}: in eager, and in the best engine that takes it in float32, which is what
+`vov3d.optimize` picks for ours and OpenVINO for the others. GMACs leave out the products of attention.
+
+![How many times as long as VoV3D-M a clip takes](performance-peers.svg)
 
 {table}"""
 
 TRAINING = """\
 ## A training step
 
-Forward, backward and SGD in float32; ours against plain `nn.Conv3d` modules of the same network.
+Forward, backward and SGD in float32; ours against plain `nn.Conv3d` modules of the same network. With memory
+kept is how the command line trains (`vov3d.memory`).
 
 {table}"""
 
@@ -91,9 +95,15 @@ the former as a share of the latter: at 100% nothing could be faster here withou
 FROM_FILE = """\
 ## From file to answer
 
-Videos as Kinetics has them (10 s of 340x256), VoV3D-M in float32 without an engine, 16 frames of 256 pixels a view. The
-loops open, decode, resize and forward each view in turn; `predict` decodes each frame once, ahead of the network, and
-computes eight views at a time.
+Videos as Kinetics has them (10 s of 340x256), VoV3D-M, 16 frames of 256 pixels a view. The loop opens, decodes, resizes
+and forwards each view in turn, with the plain modules; `predict` decodes each frame once, ahead of the network, and
+computes eight views at a time, with or without an engine. The slower of the two stages bounds it.
+
+{table}{packets}"""
+
+PACKETS = """
+H.264 packets whose frames nobody asked for, and no other frame refers to, never reach the decoder. What every fourth
+frame of a video then costs beside decoding all to get it:
 
 {table}"""
 
@@ -101,7 +111,7 @@ STREAMING = """\
 ## A camera
 
 The causal form of a network follows a camera frame by frame: `create_model("vov3d_m", causal=True).stream()`. One new
-frame beside the clip of 16 frames that a sliding window would compute for it, all in eager float32 as the catalogue
-computes it; 16 times as fast would be the cost of one of the clip's frames.
+frame beside the clip of 16 frames that a sliding window would compute for it, in eager float32: as plain modules
+and as the catalogue compute it. 16 times as fast would be the cost of one of the clip's frames.
 
 {table}"""

@@ -27,8 +27,8 @@ from vov3d.optimize.folding import folded
 
 NETWORKS = ("vov3d_m", "vov3d_l", "x3d_m")
 TYPES = {torch.bfloat16: "*bf16", torch.float32: "*fp32"}
-Launch = tuple[str, tuple[tuple[str, object], ...], tuple[tuple[str, str, bool], ...], int]
-"""Kernel, its constants, name and type of its other arguments and whether they are aligned, number of warps."""
+Launch = tuple[str, tuple[tuple[str, object], ...], tuple[tuple[str, str, bool], ...], tuple[int, int]]
+"""Kernel, its constants, name and type of its other arguments and whether they are aligned, warps and stages."""
 
 
 class Noted:
@@ -42,7 +42,7 @@ class Noted:
         assert all(0 < size < 2**16 for size in grid[1:])
         return self._note
 
-    def _note(self, *arguments: object, num_warps: int = 4, **constants: object) -> None:
+    def _note(self, *arguments: object, num_warps: int = 4, num_stages: int = 3, **constants: object) -> None:
         given = {**dict(zip(self.kernel.arg_names, arguments, strict=False)), **constants}
         fixed = {one.name for one in self.kernel.params if one.is_constexpr}
         others = []
@@ -55,7 +55,7 @@ class Noted:
                 assert value < 2**31
                 others.append((name, "i32", False))
         known = tuple((name, value) for name, value in given.items() if name in fixed or value is None)
-        self.launches[self.name, known, tuple(others), num_warps] = None
+        self.launches[self.name, known, tuple(others), (num_warps, num_stages)] = None
 
 
 @contextlib.contextmanager
@@ -89,14 +89,15 @@ def launches_of(name: str, batch: int, dtype: torch.dtype, *, crop: int = 224) -
 
 def compiled(launch: Launch) -> dict[str, int]:
     """Compile for compute capability 9.0; return registers and bytes of stack of a thread, and shared memory."""
-    name, constants, others, num_warps = launch
+    name, constants, others, (num_warps, num_stages) = launch
     kernel = getattr(kernels, name)
     names, fixed = kernel.arg_names, dict(constants)
     types = {other: kind for other, kind, _ in others}
     signature = {argument: "constexpr" if argument in fixed else types[argument] for argument in names}
     attributes = {(names.index(other),): [["tt.divisibility", 16]] for other, _, aligned in others if aligned}
     source = ASTSource(kernel, signature=signature, constexprs=fixed, attrs=attributes)
-    found = triton.compile(source, target=GPUTarget("cuda", 90, 32), options={"num_warps": num_warps})
+    options = {"num_warps": num_warps, "num_stages": num_stages}
+    found = triton.compile(source, target=GPUTarget("cuda", 90, 32), options=options)
     dump = Path(triton.__file__).parent / "backends/nvidia/bin/cuobjdump"
     with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
         file.write(found.asm["cubin"])

@@ -91,6 +91,17 @@ def test_residual_writes_beside_others(has_shortcut: bool) -> None:
     assert torch.equal(buffer[:, :, 20:40], out)
 
 
+@pytest.mark.parametrize("activation", [Activation.RELU, Activation.SWISH])
+def test_what_is_no_number_stays_none(activation: Activation) -> None:
+    y, one = drawn(1, 3, 2).detach(), torch.ones(1, 2, dtype=torch.float64, device=DEVICE)
+    y[0, 1, 0] = torch.nan
+    with torch.no_grad():
+        product, *_ = pointwise(y, drawn(2, 2), Affine(one, one, activation))
+        summed, _ = residual(y, Affine(one, one), None)
+    assert product.isnan().any(dim=2).tolist() == [[False, True, False]]
+    assert summed.isnan().tolist() == [[[False, False], [True, False], [False, False]]]
+
+
 def test_parts_are_joined_without_a_copy() -> None:
     parts = [drawn(1, 5, 3), drawn(1, 5, 4)]
     buffer = torch.empty(1, 5, 7, dtype=torch.float64, device=DEVICE)

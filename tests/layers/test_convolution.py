@@ -16,6 +16,9 @@ from vov3d.layers import (
     TemporalConv3d,
     conv3d,
 )
+from vov3d.models import create_model
+from vov3d.optimize.backend import Trunk
+from vov3d.optimize.plain import plain_trunk
 
 LAYERS = {
     "pointwise": lambda: SpatialConv3d(6, 10, bias=True),
@@ -41,7 +44,7 @@ def plain(layer: nn.Conv3d, clips: Tensor) -> Tensor:
     return F.conv3d(clips, layer.weight, layer.bias, layer.stride, layer.padding, layer.dilation, layer.groups)
 
 
-@pytest.mark.parametrize("shape", [(2, 6, 5, 9, 12), (1, 6, 1, 8, 8), (3, 6, 2, 1, 1)])
+@pytest.mark.parametrize("shape", [(2, 6, 5, 9, 12), (1, 6, 3, 8, 8), (1, 6, 1, 8, 8), (3, 6, 2, 1, 1)])
 @pytest.mark.parametrize("channels_last", [True, False])
 @pytest.mark.parametrize("name", LAYERS)
 def test_equals_conv3d_in_float64(name: str, shape: tuple[int, ...], channels_last: bool) -> None:
@@ -113,3 +116,31 @@ def test_a_strided_pointwise_convolution_of_few_channels(in_channels: int) -> No
     gradients = torch.autograd.grad(expected.square().sum(), (clips, conv.weight))
     torch.testing.assert_close(clips.grad, 3 * gradients[0], rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(conv.weight.grad, 3 * gradients[1], rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.parametrize("name", ["vov3d_s", "x3d_xs"])
+@pytest.mark.parametrize("causal", [False, True])
+def test_one_clip_is_computed_on_channels_last_memory(name: str, causal: bool) -> None:
+    """By the stride to a next clip, which there is not, torch tells so; on plain memory it takes twice as long."""
+    torch.manual_seed(0)
+    model, clips = create_model(name, causal=causal).eval(), torch.randn(1, 3, 4, 64, 64)
+    plain_memory: list[str] = []
+
+    def look(_module: nn.Module, _inputs: object, output: Tensor) -> None:
+        if output.shape[3] > 1 and output.stride(1) != 1:
+            plain_memory.append(f"{tuple(output.shape)}: {output.stride()}")
+
+    hooks = [one.register_forward_hook(look) for one in model.modules() if isinstance(one, nn.Conv3d)]
+    with torch.no_grad():
+        model(clips)
+        assert plain_memory == []
+        if causal:
+            model.stream()(clips[:, :, :1])
+            assert plain_memory == []
+    for hook in hooks:
+        hook.remove()
+    for dtype, most in ((torch.float32, 1e-5), (torch.float64, 1e-10)):
+        network, shown = model.to(dtype), clips.to(dtype)
+        with torch.no_grad():
+            expected = plain_trunk(network)(shown)
+            torch.testing.assert_close(Trunk(network)(shown), expected, rtol=most, atol=most)

@@ -57,6 +57,11 @@ def fuse(model: ClipClassifier) -> int:
 
 
 def _forward(block: Residual, clips: Tensor) -> Tensor:
+    import torch
+
     from vov3d.fused.units import residual_block
 
-    return residual_block(block, clips) if len(clips) else Residual.forward(block, clips)
+    if len(clips) == 0:
+        return Residual.forward(block, clips)
+    with torch.cuda.device_of(clips):  # kernels are launched on the device that is current
+        return residual_block(block, clips)

@@ -30,7 +30,8 @@ def pointwise_gradient(inner: int, channels: int) -> Block:
     kept = parts_of(channels, block["INNER"]) * block["INNER"]
     while block["COLUMNS"] > 16 and kept * block["COLUMNS"] > KEPT:
         block["COLUMNS"] //= 2
-    return {**block, "ROWS": block["ROWS"] // (1 if kept <= block["INNER"] else 2)}
+    is_narrow = kept <= block["INNER"] and inner % 4 == 0  # of rows that are not aligned a thread keeps more places
+    return {**block, "ROWS": block["ROWS"] // (1 if is_narrow else 2)}
 
 
 def depthwise(channels: int) -> Block:

@@ -19,6 +19,7 @@ from vov3d.layers.convolution import (
     SpatialConv3d,
     TemporalConv3d,
     frames_as_images,
+    frames_as_rows,
     images_as_frames,
     pad_evenly,
 )
@@ -50,7 +51,7 @@ class CausalTemporalConv3d(TemporalConv3d):
             summed: Tensor = self.overlap_add(self.taps(clips))
             return summed if self.bias is None else summed + self.bias.view(-1, 1, 1, 1)
         seen = F.pad(clips, (0, 0, 0, 0, self.kernel_size[0] - 1, 0))
-        rows = F.conv2d(seen.flatten(3), self.weight.squeeze(4), self.bias, groups=self.groups)
+        rows = F.conv2d(frames_as_rows(seen), self.weight.squeeze(4), self.bias, groups=self.groups)
         frames: Tensor = rows.unflatten(3, clips.shape[3:])
         return frames
 

@@ -68,7 +68,8 @@ def converted(job: Job) -> Model:
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
         try:
-            graph = openvino.convert_model(plain_trunk(job.folded), example_input=job.example[:1], input=[size])
+            trace = torch.jit.trace(plain_trunk(job.folded), job.example[:1], check_trace=False)  # it would trace twice
+            graph = openvino.convert_model(trace, input=[size])
         except Exception:  # noqa: BLE001  it raises what it likes
             graph = openvino.convert_model(exported(job.folded, job.example))
     graph.reshape(size)
