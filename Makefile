@@ -34,7 +34,7 @@ bench: setup ## measure what a CPU takes, in a quarter of an hour, and write doc
 	for part in $(BENCHMARKS); do $(BIN)/python benchmarks/$$part.py || exit; done
 	$(BIN)/python docs/make_tables.py
 
-study: setup ## train and test what docs/evidence.md asks for, within an hour on two cores, and write it anew
+study: setup ## train and test what docs/evidence.md asks for, about an hour on two cores, and write it anew
 	$(BIN)/python studies/evidence.py --share 1/2 & $(BIN)/python studies/evidence.py --share 2/2; wait
 	$(BIN)/python docs/make_tables.py
 

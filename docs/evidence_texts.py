@@ -24,7 +24,8 @@ learning rate was set once, on VoV3D, and not tuned for each system: that may co
 of each clip in another order. ± is half of the 95% interval over seeds (Student's t). *Points over* a system are
 differences seed by seed, where both saw the same clips; *not told apart* says that their 95% interval holds zero, which
 is not to say that there is no difference. Intervals are not corrected for how many there are. GMACs are of one clip; ms
-are the fastest of ten runs of one clip in plain torch (one thread on a CPU), on machines that may have had other work.
+are the fastest of ten runs of one clip: plain torch on one thread of a CPU, and on a GPU what trains there. The
+machines may have had other work.
 """
 
 TITLES = {

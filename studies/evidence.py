@@ -21,7 +21,7 @@ from pathlib import Path
 
 import torch
 from questions import PROTOCOLS, QUESTIONS, SEEDS, SYSTEMS, Protocol, Run, runs_of
-from trial import Row, Trial, columns_of
+from trial import Row, Trial, columns_of, gmacs_of
 
 from vov3d.data.motion import MOTION_FAMILIES
 from vov3d.distributed import process_group
@@ -30,7 +30,6 @@ from vov3d.files import csv_text, write_text
 from vov3d.interrupts import interrupts_noted
 from vov3d.locks import sole_writer
 from vov3d.memory import keep_freed_memory
-from vov3d.models.counting import count_gmacs
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "studies" / "results"
@@ -97,11 +96,7 @@ def list_runs(protocol: Protocol, runs: Sequence[Run], rows: Sequence[Row]) -> N
     }
     print(f"{'system':<16} frames seed  10^12 multiply-adds  minutes, as last time")
     for run in runs:
-        build = SYSTEMS[run.system].build(protocol)
-        assert build is not None
-        with torch.device("meta"):
-            model = build(len(protocol.families))
-        work = 3 * count_gmacs(model, run.frames, protocol.size) * protocol.clips / 1e3
+        work = 3 * gmacs_of(protocol, run) * protocol.clips / 1e3
         minutes = known.get((run.system, str(run.frames)))
         print(f"{run.system:<16} {run.frames:>6} {run.seed:>4}  {work:>19.3g}  {minutes or float('nan'):.1f}")
     print(f"{len(runs)} runs")

@@ -55,7 +55,7 @@ PROTOCOLS: Mapping[str, Protocol] = MappingProxyType(
         "gpu": Protocol("gpu", 112, 16, tuple(MOTION_FAMILIES), 0.4, 300_000, 64, 0.003, 4500, "bf16"),
     }
 )
-"""The reduced size, which two cores finish within an hour, and the full one."""
+"""The reduced size, about an hour of two cores, and the full one."""
 
 SEEDS = (0, 1, 2)
 PACES = (0.5, 1.0, 1.6, 2.4, 3.2)

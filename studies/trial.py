@@ -134,7 +134,7 @@ class Trial:
         self.states.save(state)
 
     def _row(self) -> Row:
-        model, size = self.step.model, self.protocol.size
+        model = self.step.model
         clips_for_norms = (normalised(self.source.batch(self.done + number)[0]) for number in range(NORM_BATCHES))
         with self.step.autocast():
             recompute_norm_statistics(model, clips_for_norms)
@@ -154,7 +154,7 @@ class Trial:
             **{name: str(value) for name, value in self.run._asdict().items()},
             "device": self.group.device.type,
             "parameters": str(count_parameters(model)),
-            "gmacs": f"{count_gmacs(model, self.run.frames, size):.4g}",
+            "gmacs": f"{gmacs_of(self.protocol, self.run):.4g}",
             "ms": f"{1e3 * self._seconds_of_one():.4g}",
             "train_seconds": f"{self.seconds:.4g}",
             **found,
@@ -195,6 +195,15 @@ class Trial:
                 self.step.model(clip).cpu()
             times.append(time.perf_counter() - begun)
         return min(times)
+
+
+def gmacs_of(protocol: Protocol, run: Run) -> float:
+    """1e9 multiply-adds of one clip; nothing is computed."""
+    build = SYSTEMS[run.system].build(protocol)
+    assert build is not None
+    with torch.device("meta"):
+        model = build(len(classes_of(protocol.families)))
+    return count_gmacs(model, run.frames, protocol.size)
 
 
 def at_pace(times: Tensor, pace: float) -> Tensor:
