@@ -16,6 +16,14 @@ from typing import Any
 import torch
 from performance_page import performance_files
 from torch.utils.flop_counter import FlopCounterMode
+from weights_tables import (
+    SHIPPED_COLUMNS,
+    TRANSFER_COLUMNS,
+    ZERO_SHOT_COLUMNS,
+    shipped_rows,
+    transfer_rows,
+    zero_shot_rows,
+)
 
 from vov3d.compare.comparison import Comparison, MadeOn, make_comparison, with_measurements
 from vov3d.compare.costs import Clip, Measurement
@@ -167,6 +175,11 @@ TABLES: dict[str, dict[str, Callable[[], str]]] = {
     "docs/ablations.md": {"variants": variants_table, "older": older_table, "formulas": formulas_table},
     "docs/data.md": {"reading": reading_table, "seeking": seeking_table, "cache": cache_table},
     "docs/scaling.md": {"scaling": scaling_table},
+    "docs/weights.md": {
+        "shipped": lambda: _table(SHIPPED_COLUMNS, shipped_rows()),
+        "transfer": lambda: _table(TRANSFER_COLUMNS, transfer_rows()),
+        "zero shot": lambda: _table(ZERO_SHOT_COLUMNS, zero_shot_rows()),
+    },
 }
 """Page -> name between its markers -> what makes the table."""
 
@@ -259,6 +272,7 @@ def _decoding() -> dict[str, list[dict[str, object]]]:
 
 def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     names = ("model", "video", "asked for", "data set", "keyframe every", "row", "network", "operator")
+    names += ("start", "gesture", "class", "SHA-256")
     marks = "".join("---|" if column in names else "---:|" for column in columns)
     lines = [" | ".join(row) for row in (columns, *rows)]
     return "\n".join([f"| {lines[0]} |", f"|{marks}", *(f"| {line} |" for line in lines[1:])]) + "\n"

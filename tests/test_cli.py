@@ -525,7 +525,7 @@ def test_predict_reports_what_cannot_be_decoded_in_its_place(
 def test_info(capsys: Capture, called: Callable[..., dict[str, object]]) -> None:
     result = SimpleNamespace(
         name="vov3d_m", num_classes=174, num_frames=16, crop=256, parameters=3_204_286, gmacs=6.4241, activations=10**8,
-        latency_ms=None, latency_ms_spread=None, causal=False,
+        latency_ms=None, latency_ms_spread=None, causal=False, weights=None,
     )  # fmt: skip
     seen = called("vov3d.info", "info", result)
     text = prints(capsys, "info", "vov3d_m", "--crop", "256", "--num-classes", "174", "--no-measure")

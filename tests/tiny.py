@@ -23,6 +23,7 @@ LABELS = ("dark", "light", "moving")
 NUM_TRAIN, NUM_VAL = 4, 2  # videos of each class
 
 SETTINGS = {
+    "model.init": "null",
     "clip.num_frames": "4",
     "clip.short_side": "32,36",
     "clip.crop": "32",

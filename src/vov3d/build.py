@@ -13,6 +13,7 @@ from vov3d.errors import ArgumentError, RecipeError
 from vov3d.layers import BatchNorm
 from vov3d.models import ClipClassifier, create_model, network_name, published_name
 from vov3d.optim import Schedule, decayed_names, parameter_groups
+from vov3d.weights import find_weights
 
 if TYPE_CHECKING:
     from vov3d.data.cache import VideoCache
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from vov3d.recipe import Recipe
 
 log = logging.getLogger("vov3d")
+
+FEW_VIDEOS = 1000
+"""Up to as many training videos, ``model.init auto`` starts from the weights in the package."""
 
 
 def build_model(recipe: Recipe, num_classes: int, *, initial: bool = True) -> ClipClassifier:
@@ -33,13 +37,14 @@ def build_model(recipe: Recipe, num_classes: int, *, initial: bool = True) -> Cl
         initial: whether the checkpoint to start from is read; not needed where weights are restored afterwards.
     """
     torch.manual_seed(recipe.train.seed)
+    start = recipe.model.init if initial and recipe.model.init != "auto" else None  # see `with_start`
     model = create_model(
         network_name(recipe.model.name, recipe.model.operator),
         num_classes=num_classes,
         dropout=recipe.model.dropout,
         stochastic_depth=recipe.model.stochastic_depth,
         causal=recipe.model.causal,
-        pretrained=recipe.model.init if initial else None,
+        pretrained=start,
         backbone_pretrained=recipe.model.backbone_init if initial else None,
     )
     if recipe.train.precision == "float64":
@@ -48,6 +53,24 @@ def build_model(recipe: Recipe, num_classes: int, *, initial: bool = True) -> Cl
         model.freeze(recipe.train.freeze)
     model.gradient_checkpointing = recipe.train.gradient_checkpointing
     return model
+
+
+def with_start(recipe: Recipe, num_videos: int) -> Recipe:
+    """Return the recipe with what ``model.init auto`` stands for, which then belongs to the run.
+
+    That is ``motion``, the weights in the package, where there are some of this network and few videos to train on;
+    else ``None``.
+
+    Args:
+        recipe: the experiment.
+        num_videos: training videos.
+    """
+    settings = recipe.model
+    if settings.init != "auto":
+        return recipe
+    has_weights = find_weights("motion", network_name(settings.name, settings.operator)) is not None
+    is_wanted = has_weights and settings.backbone_init is None and num_videos <= FEW_VIDEOS
+    return replace(recipe, model=replace(settings, init="motion" if is_wanted else None))
 
 
 def with_norm_clips(recipe: Recipe, group: ProcessGroup, begun: int | None = None) -> Recipe:

@@ -24,6 +24,7 @@ from torch import Tensor
 
 from vov3d.errors import CheckpointError
 from vov3d.files import write_bytes
+from vov3d.weights import find_weights
 
 JSON: TypeAlias = "str | int | float | bool | list[JSON] | dict[str, JSON] | None"
 FORMAT, RESUME_FORMAT = "vov3d-checkpoint-1", "vov3d-resume-3"
@@ -101,13 +102,15 @@ def read_checkpoint(path: Path, kind: str = FORMAT) -> Checkpoint:
     """Read a checkpoint of ours or a published one, without running any code that it may hold.
 
     Args:
-        path: a ``.safetensors`` file, or a pickle of a state dict, bare or as ``model_state`` or ``state_dict``.
+        path: a ``.safetensors`` file, or a pickle of a state dict, bare or as ``model_state`` or ``state_dict``; or the
+            name of weights of the package.
         kind: `FORMAT` for a network, `RESUME_FORMAT` for the state of a run.
 
     Raises:
         CheckpointError: if the file is missing, damaged, not a checkpoint, or a pickle that would run code.
     """
-    path = Path(path)
+    shipped = find_weights(path)
+    path = Path(path) if shipped is None else shipped.path
     if not path.is_file():
         raise CheckpointError(f"checkpoint {str(path)!r} is not a file{_siblings(path)}")
     with path.open("rb") as file:

@@ -10,10 +10,12 @@ from pathlib import Path
 
 import torch
 
+from vov3d.checkpoint import read_checkpoint
 from vov3d.errors import ArgumentError
 from vov3d.models import ClipClassifier
 from vov3d.models.counting import count_activations, count_gmacs, count_parameters
 from vov3d.trained import load_network
+from vov3d.weights import Weights, find_weights
 
 REPEATS = 5
 
@@ -35,6 +37,7 @@ class ModelInfo:
         latency_ms_spread: fastest and slowest of the measured times.
         device: where it was measured.
         threads: threads it was measured with.
+        weights: what weights of the package say of themselves; ``None`` for others.
     """
 
     name: str
@@ -49,6 +52,7 @@ class ModelInfo:
     latency_ms_spread: tuple[float, float] | None
     device: str
     threads: int
+    weights: str | None = None
 
 
 def info(
@@ -86,7 +90,16 @@ def info(
         latency_ms_spread=(min(times), max(times)) if times else None,
         device=f"cpu ({platform.machine()})",
         threads=torch.get_num_threads(),
+        weights=_about(find_weights(model)),
     )
+
+
+def _about(weights: Weights | None) -> str | None:
+    if weights is None:
+        return None
+    about = read_checkpoint(weights.path).description.get("weights")
+    assert isinstance(about, dict)
+    return ", ".join(f"{name} {value}" for name, value in about.items() if not isinstance(value, dict))
 
 
 @torch.inference_mode()

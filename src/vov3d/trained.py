@@ -11,6 +11,7 @@ from vov3d.checkpoint import JSON, Checkpoint, as_json, read_checkpoint
 from vov3d.data.sources.renumber import class_number
 from vov3d.errors import CheckpointError
 from vov3d.models import MODELS, ClipClassifier, create_model, is_causal, load_weights, network_name, recognise
+from vov3d.weights import find_weights
 
 if TYPE_CHECKING:
     from vov3d.recipe import Recipe
@@ -71,7 +72,7 @@ def load_network(model: str | Path, num_classes: int | None = None) -> tuple[str
     """Return a network by its published name, fresh, or the network of a checkpoint.
 
     Args:
-        model: a name of `vov3d.list_models()`, or a checkpoint.
+        model: a name of `vov3d.list_models()`, or a checkpoint, or the name of weights of the package.
         num_classes: K; by default that of the checkpoint, or 400.
 
     Returns:
@@ -81,7 +82,8 @@ def load_network(model: str | Path, num_classes: int | None = None) -> tuple[str
         ArgumentError: for an unknown name.
         CheckpointError: if the checkpoint cannot be read.
     """
-    if str(model) in MODELS or not str(model) or not Path(model).exists():
+    is_there = find_weights(model) is not None or (str(model) and Path(model).exists())
+    if str(model) in MODELS or not is_there:
         return str(model), create_model(str(model), num_classes=num_classes), False
     name = recognise(read_checkpoint(Path(model)), str(model))
     return name, create_model(name, num_classes=num_classes, pretrained=model), True

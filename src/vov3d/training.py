@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -18,7 +18,16 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from vov3d.build import build_cache, build_clips, build_model, build_views, head_window, with_norm_clips
+from vov3d.build import (
+    FEW_VIDEOS,
+    build_cache,
+    build_clips,
+    build_model,
+    build_views,
+    head_window,
+    with_norm_clips,
+    with_start,
+)
 from vov3d.checkpoint import as_json, write_checkpoint
 from vov3d.data.fingerprint import check_unchanged, fingerprint
 from vov3d.distributed import ProcessGroup
@@ -83,7 +92,8 @@ class Training:
         self.index, self.folder, self.group = index, folder, group
         self.workers, self.safety = workers, safety
         state = self._newest_state() if resume else None
-        recipe = self.recipe = self._settled(recipe, state)
+        asked, recipe = recipe, self._settled(recipe, state)
+        self.recipe, self.start = recipe, _start(asked, recipe)
         small_copies = build_cache(recipe, cache, index)
         self.loader = ClipLoader(build_clips(recipe, index, cache=small_copies), recipe, group, workers)
         model = build_model(recipe, len(index.labels), initial=state is None).to(group.device)
@@ -114,6 +124,7 @@ class Training:
 
         return [
             *summary(self.recipe),
+            *([self.start] if self.start else []),
             f"{self.loader.num_videos} videos, {self.loader.steps_per_epoch} steps an epoch, "
             f"{self.step.batch_text(self.loader.num_clips)}, "
             f"learning rate {self.step.rate(0, 0):.4g} at the first step",
@@ -292,7 +303,7 @@ class Training:
         return self.folder.states.read(self.group.from_main(self.folder.states.newest))
 
     def _settled(self, recipe: Recipe, state: ResumeState | None) -> Recipe:
-        """Return the recipe with the clips of batch norm as they are in this run from its beginning.
+        """Return the recipe with its start and the clips of batch norm as they are in this run from its beginning.
 
         Raises:
             RunFolderError: if the run was begun with another recipe.
@@ -300,9 +311,12 @@ class Training:
         from vov3d.recipe import differences, recipe_from_mapping, to_mapping
 
         if state is None:
+            recipe = with_start(recipe, len(self.index.splits["train"]))
             return with_norm_clips(recipe, self.group)
         assert isinstance(state.recipe, dict)
         begun = recipe_from_mapping(state.recipe)
+        if recipe.model.init == "auto":
+            recipe = replace(recipe, model=replace(recipe.model, init=begun.model.init))
         settled = with_norm_clips(recipe, self.group, begun.train.norm_clips)
         if state.recipe != as_json(to_mapping(settled)):
             found = "; ".join(differences(begun, settled)) or "what it reports"
@@ -331,3 +345,13 @@ class Training:
         self.quarantine.restore(state.quarantine)
         self.tally = torch.tensor(state.tally, dtype=torch.float64)
         log.info("resumed after epoch %d, step %d", self.position.epoch, self.position.step)
+
+
+def _start(asked: Recipe, settled: Recipe) -> str:
+    """Return in words where a run starts that was left to choose."""
+    if asked.model.init != "auto" or settled.model.init is None:
+        return ""
+    return (
+        f"starts from the {settled.model.init} weights in the package, as up to {FEW_VIDEOS} training videos are few: "
+        "they know drawn motions alone (docs/weights.md); --from-scratch starts from random weights"
+    )

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from vov3d.errors import unknown_name
+from vov3d.weights import find_weights
 
 
 def existing(text: str) -> Path:
@@ -23,6 +24,11 @@ def existing(text: str) -> Path:
     near = difflib.get_close_matches(missing, sorted(entry.name for entry in folder.iterdir()), n=1)
     hint = f"; did you mean {str(folder / near[0])!r}?" if near else f"; {str(folder)!r} holds no {missing!r}"
     raise argparse.ArgumentTypeError(f"{text!r} does not exist{hint}")
+
+
+def checkpoint(text: str) -> Path:
+    """A file that is there, or the name of weights of the package."""
+    return Path(text) if find_weights(text) is not None else existing(text)
 
 
 def data_place(text: str) -> str | Path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import Namespace
 from typing import TYPE_CHECKING
 
-from vov3d.cli.arguments import existing, new_file
+from vov3d.cli.arguments import checkpoint, new_file
 from vov3d.cli.output import facts
 from vov3d.cli.parser import Parser
 from vov3d.cli.verb import Answer, Verb
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: Parser) -> None:
     """Two files."""
-    parser.add_argument("source", type=existing, metavar="IN", help="a checkpoint, ours or a published one")
+    parser.add_argument("source", type=checkpoint, metavar="IN", help="a checkpoint, ours or a published one")
     parser.add_argument("destination", type=new_file, metavar="OUT", help=".safetensors is ours, .pyth is published")
 
 

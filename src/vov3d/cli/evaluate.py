@@ -12,7 +12,7 @@ from vov3d.cli.arguments import (
     add_fast,
     add_machine,
     add_views,
-    existing,
+    checkpoint,
     new_folder,
     one_of,
     whole,
@@ -30,7 +30,7 @@ WEAKEST_SHOWN = 5
 def add_arguments(parser: Parser) -> None:
     """What to test, on what, from which views."""
     parser.add_argument(
-        "checkpoint", type=existing, metavar="CHECKPOINT", help="the weights, such as RUN/last.safetensors"
+        "checkpoint", type=checkpoint, metavar="CHECKPOINT", help="the weights, such as RUN/last.safetensors"
     )
     add_data(parser)
     parser.add_argument("--split", default="val", metavar="NAME", help="part of the data: train, val, test, all [val]")

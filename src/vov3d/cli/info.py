@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: Parser) -> None:
     """The network and the input to measure it with."""
-    parser.add_argument("model", metavar="MODEL", help="a name from `vov3d models`, or a checkpoint")
+    parser.add_argument(
+        "model", metavar="MODEL", help="a name from `vov3d models`, a checkpoint, or motion, the weights in the package"
+    )
     parser.add_argument("--frames", type=whole(1, 10_000), default=16, metavar="T", help="frames of the clip [16]")
     parser.add_argument("--crop", type=whole(32, 10_000), default=224, metavar="PIXELS", help="side of the clip [224]")
     parser.add_argument("--num-classes", type=whole(1), metavar="K", help="classes [the checkpoint's; a model's 400]")
@@ -42,6 +44,7 @@ def _text(result: ModelInfo) -> str:
             "multiply-adds": f"{result.gmacs:.3f} GMACs {clip}, one view (the papers' GFLOPs)",
             "activations": f"{result.activations / 1e6:.1f} million elements {clip}",
             "latency": _latency(result, clip),
+            "weights": result.weights,
         }
     )
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vov3d.cli.arguments import add_fast, add_views, existing, new_file, one_of, whole
+from vov3d.cli.arguments import add_fast, add_views, checkpoint, existing, new_file, one_of, whole
 from vov3d.cli.output import percent, table, to_json
 from vov3d.cli.parser import Parser
 from vov3d.cli.verb import Answer, Verb
@@ -23,7 +23,12 @@ log = logging.getLogger("vov3d")
 
 def add_arguments(parser: Parser) -> None:
     """The network, the videos, and the form of the answer."""
-    parser.add_argument("checkpoint", type=existing, metavar="CHECKPOINT", help="weights, such as RUN/last.safetensors")
+    parser.add_argument(
+        "checkpoint",
+        type=checkpoint,
+        metavar="CHECKPOINT",
+        help="weights, such as RUN/last.safetensors; or motion, those of the package, which name motions",
+    )
     parser.add_argument(
         "sources",
         type=_source,
@@ -131,6 +136,7 @@ VERB = Verb(
         ("one video", "vov3d predict runs/first/last.safetensors my.mp4"),
         ("many, as a file for a spreadsheet", "vov3d predict runs/first/last.safetensors *.mp4 --out found.csv"),
         ("all videos of a folder, on a CPU", "vov3d predict runs/first/last.safetensors videos --fast bf16"),
+        ("which motion it is, without any training", "vov3d predict motion my.mp4"),
         ("for another program", "vov3d predict runs/first/last.safetensors my.mp4 --top-k 1 --json"),
     ),
     add_arguments=add_arguments,

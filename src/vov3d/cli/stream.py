@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from argparse import Namespace
 
-from vov3d.cli.arguments import existing, fraction, whole
+from vov3d.cli.arguments import checkpoint, existing, fraction, whole
 from vov3d.cli.output import percent
 from vov3d.cli.parser import Parser
 from vov3d.cli.verb import Answer, Verb
@@ -14,7 +14,7 @@ from vov3d.cli.verb import Answer, Verb
 def add_arguments(parser: Parser) -> None:
     """The network, the video, and how often to answer."""
     parser.add_argument(
-        "checkpoint", type=existing, metavar="CHECKPOINT", help="weights trained with --model.causal true"
+        "checkpoint", type=checkpoint, metavar="CHECKPOINT", help="weights trained with --model.causal true"
     )
     parser.add_argument("source", type=existing, metavar="SOURCE", help="a video file, or a folder of frames")
     parser.add_argument(

@@ -47,6 +47,11 @@ def add_arguments(parser: Parser) -> None:
         help="go on with the run in --out where it stopped; auto: or begin one, if there is none",
     )
     parser.add_argument(
+        "--from-scratch",
+        action="store_true",
+        help="start from random weights, whatever the recipe says: model.init null",
+    )
+    parser.add_argument(
         "--scale-lr",
         type=one_of("--scale-lr", "linear"),
         metavar="linear",
@@ -128,6 +133,10 @@ def resolve(args: Namespace) -> Recipe:
     )
     settings = {key.name: getattr(args, key.name) for key in recipe_keys() if getattr(args, key.name) is not None}
     recipe = load_recipe(name)
+    if args.from_scratch:
+        if not settings.keys().isdisjoint(("model.init", "model.backbone_init")):
+            raise UsageError("--from-scratch and --model.init say two things about the start; give one of them")
+        settings["model.init"] = "null"
     epochs = settings.get("train.epochs", "")
     if epochs.isdecimal() and int(epochs) and settings.keys().isdisjoint(("optim.warmup_epochs", "optim.step_epochs")):
         recipe = with_epochs(recipe, int(epochs))
@@ -173,6 +182,7 @@ VERB = Verb(
             "another network of the paper, from weights of images",
             "vov3d train --data videos --out runs/tsm --model.name tsm_r50 --model.backbone_init r50.pth",
         ),
+        ("few videos, from random weights all the same", "vov3d train --data videos --out runs/own --from-scratch"),
         ("on from published weights", "vov3d train --data videos --out runs/tuned --model.init k400.safetensors"),
         ("after an interruption", "vov3d train --data videos --out runs/first --resume"),
     ),

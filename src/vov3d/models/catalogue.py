@@ -29,6 +29,7 @@ from vov3d.models.tsm import tsm_r50, tsm_r101
 from vov3d.models.tsn import tsn_r50
 from vov3d.models.vov3d import vov3d_l, vov3d_m, vov3d_s
 from vov3d.models.x3d import x3d_l, x3d_m, x3d_s, x3d_xs
+from vov3d.weights import NAMES, find_weights, models_with
 
 MODELS: Mapping[str, Callable[..., ClipClassifier]] = {
     "vov3d_m": vov3d_m,
@@ -110,8 +111,9 @@ def create_model(
         name: one of `list_models()`.
         num_classes: K; by default that of ``pretrained``, else 400. 0 gives features in place of logits.
         dropout: probability of dropping a feature before the classifier, in training.
-        pretrained: a checkpoint of ours (``.safetensors``) or a published one (``.pyth``). If its classes are not
-            ``num_classes``, the classifier starts fresh and the log says so.
+        pretrained: a checkpoint of ours (``.safetensors``) or a published one (``.pyth``); or ``"motion"``, the weights
+            in the package, of networks that have them. If its classes are not ``num_classes``, the classifier starts
+            fresh and the log says so.
         backbone_pretrained: weights of a 2D network trained on images, such as timm's ``resnet50``, inflated over
             time. Of networks that have its trunk; the log says what starts fresh.
         operator: the 3D operator of every module; by default the published one. Of networks that have such modules.
@@ -135,7 +137,7 @@ def create_model(
         raise ArgumentError(f"dropout is {dropout}; it must be at least 0 and below 1")
     if pretrained is not None and backbone_pretrained is not None:
         raise ArgumentError("pretrained and backbone_pretrained both say where the weights start; give one of them")
-    checkpoint = read_checkpoint(Path(pretrained)) if pretrained is not None else None
+    checkpoint = read_checkpoint(_weights_of(name, pretrained)) if pretrained is not None else None
     if num_classes is None:
         num_classes = num_classes_of(checkpoint.tensors) if checkpoint else 400
     if causal is None:
@@ -156,6 +158,24 @@ def create_model(
             )
         load_backbone(model, name, read_checkpoint(Path(backbone_pretrained)), str(backbone_pretrained))
     return model
+
+
+def _weights_of(model: str, pretrained: str | Path) -> Path:
+    """Return the file of weights that a network is to start from.
+
+    Raises:
+        ArgumentError: they go by a name, and the network has none of this name.
+    """
+    if str(pretrained) not in NAMES:
+        return Path(pretrained)
+    weights = find_weights(pretrained, model)
+    if weights is None:
+        having = ", ".join(models_with(str(pretrained))) or "no network"
+        raise ArgumentError(
+            f"{model} has no weights {str(pretrained)!r} in this package; {having} has. A file of yours of that name "
+            f"is './{pretrained}'"
+        )
+    return weights.path
 
 
 def _network(build: Callable[..., ClipClassifier]) -> type[ClipClassifier]:

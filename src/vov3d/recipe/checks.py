@@ -116,7 +116,7 @@ def _check_together(recipe: Recipe) -> None:
     steps, factors = optim.step_epochs, optim.step_factors
     wrong = {
         "model.init and model.backbone_init both say where the weights start; give one of them": (
-            recipe.model.init is not None and recipe.model.backbone_init is not None
+            recipe.model.init not in (None, "auto") and recipe.model.backbone_init is not None
         ),
         f"clip.short_side must go from low to high, not [{low}, {high}]": low > high,
         f"clip.short_side must end at 4096 pixels or less, not {high}": high > 4096,

@@ -36,7 +36,9 @@ class ModelSettings:
         "released code: none",
     ] = 0.0
     init: Annotated[
-        str | None, "checkpoint to start from; a classifier of another number of classes starts afresh; null: none"
+        str | None,
+        "checkpoint to start from, or motion, the weights in the package; a classifier of another number of classes "
+        "starts afresh; auto: motion, where the network has them and there are few videos; null: none",
     ] = None
     backbone_init: Annotated[
         str | None,

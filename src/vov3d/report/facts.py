@@ -95,6 +95,13 @@ def network(recipe: Recipe) -> str:
     return ", ".join(word for word in words if word is not None)
 
 
+def start(recipe: Recipe) -> str:
+    """Where the weights started."""
+    if recipe.model.init == "motion":
+        return "the motion weights in the package, which know drawn motions alone"
+    return recipe.model.init or recipe.model.backbone_init or "random weights"
+
+
 def training(run: Run, recipe: Recipe | None) -> list[Fact]:
     """How the network was trained and tested."""
     facts = []
@@ -104,7 +111,7 @@ def training(run: Run, recipe: Recipe | None) -> list[Fact]:
         rate = f"learning rate {optim.lr:g}, {optim.schedule}, weight decay {optim.weight_decay:g}"
         facts = [
             Fact("model", network(recipe)),
-            Fact("started from", recipe.model.init or recipe.model.backbone_init or "random weights"),
+            Fact("started from", start(recipe)),
             Fact("clips", f"{clip.num_frames} frames, {clip.sampling} sampling{stride}, {clip.crop} px"),
             Fact("optimiser", f"{optim.name.upper()}, {rate}"),
             Fact("batch", f"{train.batch_size} clips, {train.precision}"),
