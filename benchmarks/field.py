@@ -75,7 +75,7 @@ def beside(own: Mapping[str, Seat], variants: Mapping[str, Variant], seconds: fl
 
 def main() -> None:
     """Measure and write the results."""
-    flags = parser(__doc__, 190, (2,))
+    flags = parser(__doc__, 230, (2,))
     flags.add_argument("--models", default="*", help="pattern of names")
     args = flags.parse_args()
     chosen = dict(list(systems(args.models).items())[: 2 if args.quick else None])

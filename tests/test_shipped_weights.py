@@ -16,7 +16,7 @@ from vov3d.trained import load_trained
 from vov3d.weights import FOLDER, weights_in
 
 SHIPPED = {one.model: one for one in weights_in(FOLDER)}
-MODELS = ("vov3d_s",)
+MODELS = ("vov3d_s", "vov3d_m")
 NUM_CLIPS = 90
 
 
