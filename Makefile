@@ -7,7 +7,7 @@ BENCHMARKS ?= roofline inference training_step field peers growth from_file stre
 OUT ?= runs/demo
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow bench check format clean
+.PHONY: help setup demo test test-slow bench study check format clean
 
 help: ## say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -32,6 +32,10 @@ test-slow: setup ## run the tests that take minutes: kills, fuzzing, several nod
 
 bench: setup ## measure what a CPU takes, in a quarter of an hour, and write docs/performance.md anew
 	for part in $(BENCHMARKS); do $(BIN)/python benchmarks/$$part.py || exit; done
+	$(BIN)/python docs/make_tables.py
+
+study: setup ## train and test what docs/evidence.md asks for, about an hour on two cores, and write it anew
+	$(BIN)/python studies/evidence.py --share 1/2 & $(BIN)/python studies/evidence.py --share 2/2; wait
 	$(BIN)/python docs/make_tables.py
 
 check: setup ## lint, types, imports

@@ -1,4 +1,4 @@
-"""Write the tables of numbers into README.md and docs, docs/numbers.md and docs/performance.md.
+"""Write the tables of numbers into README.md and docs; docs/numbers.md, docs/performance.md, docs/evidence.md.
 
 With --check it only says whether they are current.
 
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from evidence_page import evidence_files
 from performance_page import performance_files
 from torch.utils.flop_counter import FlopCounterMode
 from weights_tables import (
@@ -230,7 +231,7 @@ def main(words: list[str]) -> int:
     """Write the tables, or say whether they are current."""
     stale = []
     tables = {page: with_tables(page, (ROOT / page).read_text(encoding="utf-8")) for page in TABLES}
-    for page, current in {**tables, **numbers_files(), **performance_files()}.items():
+    for page, current in {**tables, **numbers_files(), **performance_files(), **evidence_files()}.items():
         file = ROOT / page
         if not file.exists() or file.read_text(encoding="utf-8") != current:
             stale.append(page)

@@ -49,6 +49,13 @@ def test_the_page_of_performance_is_current(make_tables: ModuleType) -> None:
         assert (ROOT / page).read_text(encoding="utf-8") == current, f"{page} is not current; see docs/make_tables.py"
 
 
+def test_the_page_of_evidence_is_current(make_tables: ModuleType) -> None:
+    files = make_tables.evidence_files()
+    assert {f"docs/{file.name}" for file in (ROOT / "docs").glob("evidence*") if file.suffix != ".py"} == set(files)
+    for page, current in files.items():
+        assert (ROOT / page).read_text(encoding="utf-8") == current, f"{page} is not current; see docs/make_tables.py"
+
+
 def test_links_lead_somewhere() -> None:
     links = [
         (page, target)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import pickle
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from torch.nn import functional as F
 from tests.filling import fill
 from vov3d import native
 from vov3d.errors import ArgumentError
-from vov3d.layers import OPERATORS
+from vov3d.layers import OPERATORS, BatchNorm, D2Plus1D
 from vov3d.models import X3D, VoV3D, create_model
 from vov3d.native import library
 
@@ -141,6 +142,9 @@ def test_other_networks_are_refused() -> None:
     assert "no causal form" in str(native.unsupported(VoV3D(12, causal=True).eval()))
     dense = VoV3D(12, (1, 1, 1, 1), operator=OPERATORS["r2plus1d"]).eval()
     assert "R2Plus1D" in str(native.unsupported(dense))
+    normed = VoV3D(12, (1, 1, 1, 1), operator=functools.partial(D2Plus1D, between=BatchNorm)).eval()
+    assert "BatchNorm between" in str(native.unsupported(normed))
+    assert "no input of blocks that stride" in str(native.unsupported(VoV3D(12, strided_input=True).eval()))
     with pytest.raises(ArgumentError, match="R2Plus1D"):
         native.compile_network(dense, clips_of(1, 1, 32, 32), "fp32")
 

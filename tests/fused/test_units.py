@@ -1,6 +1,7 @@
 """Blocks of the networks, fused, against their plain modules; and what training does with them."""
 
 import copy
+import functools
 import logging
 from collections.abc import Callable
 
@@ -81,6 +82,14 @@ def test_a_block_is_its_plain_modules(make: Callable[..., Residual], stride: int
     assert_same_step(fused, plain, clips)
     with torch.no_grad():
         torch.testing.assert_close(residual_block(fused.eval(), clips), plain.eval()(clips), rtol=1e-10, atol=1e-10)
+
+
+def test_what_the_kernels_do_not_know_is_left_to_plain_modules() -> None:
+    for known, options in ((True, {}), (False, {"strided_input": True})):
+        block = TOSA(6, 8, 6, num_units=2, operator=D2Plus1D, stride=2, **options)
+        assert fits(Residual(block, projection_shortcut(6, 6, 2))) == known
+    normed = TOSA(6, 8, 6, num_units=2, operator=functools.partial(D2Plus1D, between=BatchNorm), stride=1)
+    assert not fits(Residual(normed, nn.Identity()))
 
 
 def test_stochastic_depth_leaves_out_the_same_clips() -> None:

@@ -12,9 +12,9 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from vov3d.build import build_model
-from vov3d.errors import RecipeError
-from vov3d.layers import OPERATORS, D2Plus1D, SqueezeExcitation
-from vov3d.models import MODELS, ClipClassifier, VoV3D, create_model, network_name
+from vov3d.errors import ArgumentError, RecipeError
+from vov3d.layers import OPERATORS, BatchNorm, D2Plus1D, SqueezeExcitation
+from vov3d.models import MODELS, TOSA, ClipClassifier, VoV3D, create_model, network_name
 from vov3d.models.ablations import ABOUT
 from vov3d.models.counting import count_gmacs, count_parameters
 from vov3d.recipe import load_recipe, override, recipe_keys
@@ -199,3 +199,36 @@ def test_both_orders_of_the_factors_are_one_network() -> None:
     gradients = {name: parameter.grad for name, parameter in one.named_parameters()}
     for name, parameter in other.named_parameters():
         torch.testing.assert_close(parameter.grad, gradients[name], rtol=1e-6, atol=1e-9)
+
+
+def test_a_block_that_strides_may_concatenate_its_input() -> None:
+    """By default it does not, and nothing changes; with it, the input comes first, shrunk to the size of the rest."""
+    plain, with_input = (VoV3D(8, (1, 1, 1, 1), num_classes=3, strided_input=wanted).eval() for wanted in (False, True))
+    assert [name for name in plain.state_dict() if "shrink" in name] == []
+    added = [
+        other.numel() - one.numel() for one, other in zip(plain.parameters(), with_input.parameters(), strict=True)
+    ]
+    assert sum(added) == 4 * 4 + 4 * 8 + 8 * 16 + 16 * 32
+    block = TOSA(4, 8, 6, num_units=2, operator=D2Plus1D, stride=2, strided_input=True)
+    clips = torch.randn(2, 4, 3, 5, 7)
+    seen: list[torch.Tensor] = []
+    block.aggregate.register_forward_pre_hook(lambda _module, inputs: seen.append(inputs[0]))
+    assert block(clips).shape == (2, 6, 3, 3, 4)
+    torch.testing.assert_close(seen[0][:, :4, :, 0, 0], clips[..., :2, :2].mean((3, 4)))
+    torch.testing.assert_close(seen[0][:, :4, :, 2, 3], clips[..., 4, 6])
+    strideless = TOSA(4, 8, 6, num_units=2, operator=D2Plus1D, stride=1, strided_input=True)
+    assert isinstance(strideless.shrink, torch.nn.Identity)
+
+
+def test_what_stands_between_the_factors_stands_there() -> None:
+    clips = torch.randn(2, 4, 3, 5, 5)
+    operator = D2Plus1D(4, 2, between=BatchNorm)
+    assert not operator.is_linear
+    assert D2Plus1D(4, 2).is_linear
+    assert set(operator.state_dict()) - set(D2Plus1D(4, 2).state_dict()) >= {"between.weight", "between.running_var"}
+    torch.testing.assert_close(operator(clips), operator.temporal(operator.between(operator.spatial(clips))))
+    model = VoV3D(8, (1, 1, 1, 1), operator=functools.partial(D2Plus1D, between=BatchNorm), num_classes=3)
+    model(torch.randn(1, 3, 2, 32, 32)).sum().backward()
+    assert all(parameter.grad is not None for name, parameter in model.named_parameters() if "between" in name)
+    with pytest.raises(ArgumentError, match="no causal form"):
+        VoV3D(8, (1, 1, 1, 1), operator=functools.partial(D2Plus1D, between=BatchNorm), causal=True)

@@ -50,7 +50,9 @@ def fits(module: nn.Module) -> bool:
     norms = [norm for norm in module.modules() if isinstance(norm, nn.modules.batchnorm._BatchNorm)]
     units = [unit for unit in module.modules() if isinstance(unit, Bottleneck)]
     known = all(type(norm) is BatchNorm for norm in norms) and all(_knows(unit) for unit in units)
-    return known and isinstance(module.branch, TOSA | Bottleneck)
+    if isinstance(module.branch, TOSA):
+        return known and isinstance(module.branch.shrink, nn.Identity)
+    return known and isinstance(module.branch, Bottleneck)
 
 
 def _knows(unit: Bottleneck) -> bool:
@@ -151,6 +153,8 @@ def matrix_of(convolution: ConvNorm) -> Tensor:
 
 def kernels_of(operator: nn.Module) -> tuple[Tensor, ...]:
     """Return the depthwise kernels of an operator, in space first; none if it has others."""
+    if isinstance(operator, D2Plus1D) and not operator.is_linear:
+        return ()
     if isinstance(operator, D2Plus1D | D1Plus2D):
         return operator.spatial.weight, operator.temporal.weight
     return (operator.weight,) if type(operator) is DepthwiseConv3d else ()

@@ -38,18 +38,32 @@ class D2Plus1D(nn.Module):
         channels: channels of the input and of the output.
         stride: spatial stride in pixels.
         temporal: the convolution over time.
+        between: what stands between the two, from the channels, such as `BatchNorm`; ``None``, as published: nothing.
 
     Source: Section 3.2, Figure 3 (e).
     """
 
-    def __init__(self, channels: int, stride: int, *, temporal: type[TemporalConv3d] = TemporalConv3d) -> None:
+    def __init__(
+        self,
+        channels: int,
+        stride: int,
+        *,
+        temporal: type[TemporalConv3d] = TemporalConv3d,
+        between: Callable[[int], nn.Module] | None = None,
+    ) -> None:
         super().__init__()
         self.spatial = SpatialConv3d(channels, channels, 3, stride=stride, groups=channels)
+        self.between = nn.Identity() if between is None else between(channels)
         self.temporal = temporal(channels, channels, 3, groups=channels)
 
     def forward(self, clips: Tensor) -> Tensor:  # noqa: D102
-        mixed: Tensor = self.temporal(self.spatial(clips))
+        mixed: Tensor = self.temporal(self.between(self.spatial(clips)))
         return mixed
+
+    @property
+    def is_linear(self) -> bool:
+        """Whether nothing stands between the two convolutions, so that they commute."""
+        return isinstance(self.between, nn.Identity)
 
 
 class D1Plus2D(nn.Module):

@@ -51,6 +51,8 @@ class TOSA(nn.Module):
         operator: the 3D operator of every module.
         stride: spatial stride of the first module, in pixels.
         gate: the squeeze-and-excitation of every second module.
+        strided_input: whether the input is concatenated where the block strides too, each stride x stride pixels
+            averaged. As published it is not.
 
     Source: Section 3.1, Figure 2; the published n is 5.
     """
@@ -65,9 +67,12 @@ class TOSA(nn.Module):
         operator: Operator,
         stride: int,
         gate: Gate = SqueezeExcitation,
+        strided_input: bool = False,
     ) -> None:
         super().__init__()
-        self.keeps_input = stride == 1
+        self.keeps_input = stride == 1 or strided_input
+        shrinks = strided_input and stride > 1
+        self.shrink = nn.AvgPool3d((1, stride, stride), ceil_mode=True) if shrinks else nn.Identity()
         self.units = nn.ModuleList()
         channels = in_channels
         for index in range(num_units):
@@ -87,7 +92,7 @@ class TOSA(nn.Module):
         self.aggregate = ConvNorm(aggregated, out_channels)
 
     def forward(self, clips: Tensor) -> Tensor:  # noqa: D102
-        features = [clips] if self.keeps_input else []
+        features = [self.shrink(clips)] if self.keeps_input else []
         for unit in self.units:
             clips = unit(clips)
             features.append(clips)
@@ -111,6 +116,7 @@ class VoV3D(ClipClassifier):
         stochastic_depth: probability of leaving out the branch of the last block in training; 0 in the first, evenly
             between.
         causal: whether no frame sees a later one, so that the network can `stream`; with the same parameters.
+        strided_input: whether blocks that stride concatenate their input too; as published they do not.
 
     Source: Table 2 and Section 3.3.
     """
@@ -126,6 +132,7 @@ class VoV3D(ClipClassifier):
         dropout: float = 0.5,
         stochastic_depth: float = 0.0,
         causal: bool = False,
+        strided_input: bool = False,
     ) -> None:
         channels, layers = width // 2, over_time(operator, causal=causal)
         left_out = iter(depth_probabilities(stochastic_depth, sum(depths)))
@@ -144,6 +151,7 @@ class VoV3D(ClipClassifier):
                     operator=layers.operator,
                     stride=stride,
                     gate=layers.gate,
+                    strided_input=strided_input,
                 )
                 shortcut = projection_shortcut(channels, mid_channels // 2, stride)
                 stage.append(Residual(tosa, shortcut, stochastic_depth=next(left_out)))

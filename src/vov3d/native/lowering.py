@@ -35,17 +35,29 @@ def unsupported(model: nn.Module) -> str | None:
     if model.training:
         return "the native kernel is for inference: call eval() first"
     units = [module for module in model.modules() if isinstance(module, Bottleneck)]
-    for unit in units:
-        if not isinstance(unit.operator, D2Plus1D | D1Plus2D | DepthwiseConv3d):
-            return f"the native kernel has no {type(unit.operator).__name__}; depthwise operators only"
-        if not isinstance(unit.gate, nn.Identity | SqueezeExcitation):
-            return f"the native kernel has no gate {type(unit.gate).__name__}"
+    if any(not isinstance(module.shrink, nn.Identity) for module in model.modules() if isinstance(module, TOSA)):
+        return "the native kernel concatenates no input of blocks that stride"
+    reasons = [reason for unit in units if (reason := _unknown_part(unit)) is not None]
+    if reasons:
+        return reasons[0]
     halvings = 1 + sum(stride_of(unit.operator) == 2 for unit in units)
     return (
         None
         if halvings == 5
         else f"the native kernel knows networks that halve rows and columns 5 times, not {halvings}"
     )
+
+
+def _unknown_part(unit: Bottleneck) -> str | None:
+    """Return what a unit has that the kernel does not, one line, or ``None``."""
+    operator = unit.operator
+    if not isinstance(operator, D2Plus1D | D1Plus2D | DepthwiseConv3d):
+        return f"the native kernel has no {type(operator).__name__}; depthwise operators only"
+    if isinstance(operator, D2Plus1D) and not operator.is_linear:
+        return f"the native kernel has no {type(operator.between).__name__} between the factors of an operator"
+    if not isinstance(unit.gate, nn.Identity | SqueezeExcitation):
+        return f"the native kernel has no gate {type(unit.gate).__name__}"
+    return None
 
 
 class Lowering:
