@@ -1,8 +1,8 @@
 """What bf16 and int8 cost a trained network: `vov3d evaluate` with `--fast` in each precision, beside float32.
 
     vov3d motion --out motion --train-per-class 50 --val-per-class 40 --seed 3
-    vov3d train motion/vov3d_m_16 --data motion --out runs/m
-    python benchmarks/precision_accuracy.py runs/m/last.safetensors --data motion --clips 2
+    vov3d train motion/vov3d_s_16 --data motion --out runs/s
+    python benchmarks/precision_accuracy.py runs/s/last.safetensors --data motion --clips 2
 
 Ranges of int8 are taken from up to 32 clips of the videos themselves, without their labels. "Same answers" is the share
 of videos for which the most probable class is that of float32.
