@@ -30,12 +30,12 @@ test: setup ## run the tests
 test-slow: setup ## run the tests that take minutes: kills, fuzzing, several nodes
 	$(BIN)/pytest -m slow --numprocesses 2 --dist loadfile
 
-bench: setup ## measure what a CPU takes, in a quarter of an hour, and write docs/performance.md anew
+bench: setup ## measure what a CPU takes, in about a quarter of an hour, and write docs/performance.md anew
 	for part in $(BENCHMARKS); do $(BIN)/python benchmarks/$$part.py || exit; done
 	$(BIN)/python docs/make_tables.py
 
 study: setup ## train and test what docs/evidence.md asks for, about an hour on two cores, and write it anew
-	$(BIN)/python studies/evidence.py --share 1/2 & $(BIN)/python studies/evidence.py --share 2/2; wait
+	$(BIN)/python studies/evidence.py --share 1/2 & first=$$!; $(BIN)/python studies/evidence.py --share 2/2 && wait $$first
 	$(BIN)/python docs/make_tables.py
 
 check: setup ## lint, types, imports

@@ -146,13 +146,13 @@ def main(words: Sequence[str] | None = None) -> None:
         for number, run in enumerate(runs, start=1):
             folder = state_folder(args.work, protocol, run)
             with sole_writer(folder):
-                row = Trial(protocol, run, group, folder / "state").finish(
-                    lambda: signalled() or time.monotonic() > end
-                )
-            if row is None:
-                print(f"stopped at {' '.join(map(str, run))}, run {number} of {len(runs)}; start again to go on")
-                return
-            add_row(row, args.results)
+                trial = Trial(protocol, run, group, folder / "state")
+                row = trial.finish(lambda: signalled() or time.monotonic() > end)
+                if row is None:
+                    print(f"stopped at {' '.join(map(str, run))}, run {number} of {len(runs)}; start again to go on")
+                    return
+                add_row(row, args.results)
+                trial.forget()
             print(
                 f"{number}/{len(runs)} {' '.join(map(str, run))}: top-1 {row['top1']}, {row['train_seconds']} s",
                 flush=True,

@@ -63,7 +63,7 @@ class Trial:
         protocol: what is equal for all.
         run: which one.
         group: its process and device.
-        folder: for the state that a killed run goes on from; it is gone when the run is finished.
+        folder: for the state that a killed run goes on from.
     """
 
     def __init__(self, protocol: Protocol, run: Run, group: ProcessGroup, folder: Path) -> None:
@@ -94,11 +94,11 @@ class Trial:
 
     def finish(self, stop: Callable[[], bool]) -> Row | None:
         """Train to the end and test; ``None`` if it was stopped, and can go on from there."""
-        if not self._train(stop):
-            return None
-        row = self._row()
+        return self._row() if self._train(stop) else None
+
+    def forget(self) -> None:
+        """Remove the state; for when the row is written."""
         shutil.rmtree(self.states.path, ignore_errors=True)
-        return row
 
     def _train(self, stop: Callable[[], bool]) -> bool:
         self.step.model.train()

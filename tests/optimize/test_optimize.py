@@ -147,7 +147,7 @@ def test_networks_that_cannot_be_optimised_are_refused(model: ClipClassifier) ->
     [
         ("int8", "torch", "no int8"),
         ("int8", "compile", "no int8"),
-        ("int8", "onnxruntime", "int8 is not used"),
+        ("int8", "onnxruntime", "int8 is not built"),
         ("bf16", "onnxruntime", "no bf16"),
     ],
 )

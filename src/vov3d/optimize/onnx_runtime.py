@@ -18,7 +18,7 @@ def refuses(_model: ClipClassifier, precision: Precision) -> str | None:
     if precision == "bf16":
         return "it has no bf16 convolutions on a CPU"
     if precision == "int8":
-        return "its int8 is not used here"
+        return "its int8 is not built here"
     return missing("onnxruntime", "onnx", "onnxscript")
 
 
