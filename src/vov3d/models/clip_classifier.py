@@ -71,7 +71,8 @@ class ClipClassifier(nn.Module):
         Shape: ``[N, 3, T, H, W] -> [N, C, T', H', W']``; in VoV3D T' is T and H' and W' are ceil(H/32) and ceil(W/32).
         """
         check_clips(clips)
-        check_dtype(clips, self.dtype)
+        if clips.dtype != self.dtype and not torch.is_autocast_enabled(clips.device.type):
+            raise ArgumentError(f"clips are {clips.dtype}, the network {self.dtype}; give clips.to(model.dtype)")
         features: Tensor = self.stem(clips.contiguous(memory_format=torch.channels_last_3d))
         if self.gradient_checkpointing and torch.is_grad_enabled():
             for block in self.blocks():
@@ -182,13 +183,3 @@ def check_clips(clips: Tensor) -> None:
         )
     if not clips.is_floating_point():
         raise ArgumentError(f"clips are {clips.dtype}; normalise them to a floating-point tensor first")
-
-
-def check_dtype(clips: Tensor, dtype: torch.dtype) -> None:
-    """Refuse clips of another type than the network's; autocast converts them.
-
-    Raises:
-        ArgumentError: it says what both are.
-    """
-    if clips.dtype != dtype and not torch.is_autocast_enabled(clips.device.type):
-        raise ArgumentError(f"clips are {clips.dtype}, the network {dtype}; give clips.to(model.dtype)")
