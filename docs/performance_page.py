@@ -93,8 +93,9 @@ def _streaming_goals(found: Found) -> list[list[str]]:
 
 
 def _clip_over_frame(cell: Cell, way: str) -> float:
+    """A clip over the quickest of the frames."""
     clip = next(iter(cell.ways.where(way=way)), None)
-    return number(clip, "ms") / number(cell.way("frame, norms folded"), "ms")
+    return number(clip, "ms") / min(number(row, "ms") for row in cell.ways.rows if row["way"].startswith("frame"))
 
 
 def _goals(found: Found) -> str:
@@ -391,12 +392,17 @@ def streaming(found: Found) -> Section:
     rows = []
     for one in found["streaming"].inputs():
         ways = {row["way"]: row for row in one.ways.rows}
-        shown_ways = ("plain clip", "clip", "causal clip", "frame", "frame, norms folded")
+        shown_ways = ("plain clip", "clip", "causal clip", "frame", "frame, norms folded", "frame, fast_stream")
         taken = [ms(number(ways.get(way), "ms")) for way in shown_ways]
         ratios = [times(_clip_over_frame(one, way)) for way in ("plain clip", "clip")]
         rows.append([*one.name, one.threads, *taken, *ratios])
     names = ("network", "clip", "threads>", "plain clip, ms>", "clip, ms>", "causal clip, ms>", "frame, ms>")
-    names += ("frame, norms folded, ms>", "plain clip / folded frame>", "clip / folded frame>")
+    names += (
+        "frame, norms folded, ms>",
+        "frame, fast_stream, ms>",
+        "plain clip / fastest frame>",
+        "clip / fastest frame>",
+    )
     return STREAMING.format(table=table(names, rows)), {}
 
 

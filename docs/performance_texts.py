@@ -118,6 +118,7 @@ STREAMING = """\
 
 The causal form of a network follows a camera frame by frame: `create_model("vov3d_m", causal=True).stream()`. One new
 frame beside the clip of 16 frames that a sliding window would compute for it, in eager float32: as plain modules
-and as the catalogue compute it. 16 times as fast would be the cost of one of the clip's frames.
+and as the catalogue compute it. 16 times as fast would be the cost of one of the clip's frames. `fast_stream` is
+[the quicker way](streaming.md).
 
 {table}"""
