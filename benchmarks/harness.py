@@ -13,11 +13,13 @@ import csv
 import ctypes
 import functools
 import gc
+import io
 import json
 import math
 import os
 import statistics
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -31,6 +33,7 @@ from cores import other_core_gbps
 
 from vov3d.compare.workers import Build, MeasuringError, Ready, Worker
 from vov3d.environment import describe_environment
+from vov3d.files import write_text
 from vov3d.memory import keep_freed_memory
 
 RESULTS = Path(__file__).parent / "results"
@@ -244,13 +247,14 @@ def write_results(what: str, rows: Sequence[Row], folder: Path = RESULTS, *, mac
     """Write rows below what they were made with; the file is named after the machine, if told."""
     path = results_path(what, "csv", folder, machine)
     columns = list(dict.fromkeys(key for row in rows for key in row))
-    with path.open("w", encoding="utf-8", newline="") as file:
-        taken = round(time.perf_counter() - BEGAN)
-        for key, value in {**machine_facts(), **facts, "seconds": taken}.items():
-            file.write(f"# {key}: {'' if value is None else value}\n")
-        writer = csv.DictWriter(file, columns, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows({key: _cell(value) for key, value in row.items()} for row in rows)
+    file = io.StringIO()
+    taken = round(time.perf_counter() - BEGAN)
+    for key, value in {**machine_facts(), **facts, "seconds": taken}.items():
+        file.write(f"# {key}: {'' if value is None else value}\n")
+    writer = csv.DictWriter(file, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({key: _cell(value) for key, value in row.items()} for row in rows)
+    write_text(path, file.getvalue())
     print(path)
     return path
 
@@ -267,7 +271,7 @@ def rows_of_today(what: str, folder: Path = RESULTS) -> list[Row]:
 def write_json(what: str, results: Mapping[str, Sequence[Row]], folder: Path, *, machine: str, **facts: Cell) -> Path:
     """Write several kinds of rows, and what they were made with, into one file."""
     path = results_path(what, "json", folder, machine)
-    path.write_text(json.dumps({"facts": {**machine_facts(), **facts}, **results}, indent=1) + "\n", encoding="utf-8")
+    write_text(path, json.dumps({"facts": {**machine_facts(), **facts}, **results}, indent=1) + "\n")
     print(path)
     return path
 
@@ -279,11 +283,22 @@ def _cell(value: Cell) -> Cell:
 # ---- command line ----------------------------------------------------------------------------------------------------
 
 
-def parser(description: str | None, seconds: float, threads: Sequence[int] = (1,)) -> argparse.ArgumentParser:
+class Flags(argparse.ArgumentParser):
+    """Flags that send what a quick run finds to a temporary folder, lest it take the place of results of that day."""
+
+    def parse_args(self, words: Sequence[str] | None = None) -> argparse.Namespace:  # type: ignore[override]
+        """Return what was given."""
+        found = super().parse_args(words)
+        if found.out is None:
+            found.out = Path(tempfile.mkdtemp(prefix="quick-")) if found.quick else RESULTS
+        return found
+
+
+def parser(description: str | None, seconds: float, threads: Sequence[int] = (1,)) -> Flags:
     """Return the flags that all have."""
-    flags = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    flags = Flags(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     flags.add_argument("--threads", type=int, nargs="+", default=list(threads), metavar="N", help="of an operator")
     flags.add_argument("--seconds", type=float, default=seconds, help="about how long all of it takes")
     flags.add_argument("--quick", action="store_true", help="a few rounds of a few variants: whether it works")
-    flags.add_argument("--out", type=Path, default=RESULTS, help="folder for the results")
+    flags.add_argument("--out", type=Path, help="folder for the results [results; a temporary one with --quick]")
     return flags

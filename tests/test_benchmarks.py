@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import math
 import os
@@ -90,6 +91,30 @@ def test_results_come_back_as_they_were_written(tmp_path: Path) -> None:
     found = read_results(path)
     assert {"processor", "torch", "commit", "command", "started", "seconds", "note"} <= set(found.facts)
     assert [(row["model"], row["ms"], row["cosine"]) for row in found.rows] == [("a, b", "0.333333", ""), ("c", "", "")]
+
+
+def test_results_that_cannot_be_written_leave_the_old_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_results("what", [{"ms": 1.0}], tmp_path)
+    before = path.read_bytes()
+
+    def full(_file: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        write_results("what", [{"ms": 2.0}], tmp_path)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_quick_run_does_not_take_the_place_of_results(tmp_path: Path) -> None:
+    flags = harness.parser("", 1)
+    assert flags.parse_args([]).out == harness.RESULTS
+    assert flags.parse_args(["--out", str(tmp_path), "--quick"]).out == tmp_path
+    out = flags.parse_args(["--quick"]).out
+    assert out.is_dir()
+    assert harness.RESULTS.parent not in out.parents
+    out.rmdir()
 
 
 def test_the_peak_of_memory_is_that_of_the_run() -> None:

@@ -63,6 +63,11 @@ def stream(
     if every < 1 or top_k < 1 or (step is not None and step <= 0):
         raise ArgumentError(f"every is {every}, top_k {top_k}, step {step}; they must be above 0")
     trained, target = load_trained(checkpoint), resolve_device(device)
+    if not trained.model.causal:
+        raise ArgumentError(
+            f"the network of {str(checkpoint)!r} sees frames before they come; train one with --model.causal true, or "
+            "a MoViNet-Stream"
+        )
     network = fast_stream(trained.model.to(target))
     activation = torch.sigmoid if trained.recipe.train.loss == "sigmoid" else _softmax
     with open_video(Path(source)) as video:
