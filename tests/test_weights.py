@@ -16,7 +16,7 @@ from tests.tiny import LABELS, tiny_recipe, write_filled
 from vov3d.build import with_start
 from vov3d.checkpoint import read_checkpoint, write_checkpoint
 from vov3d.cli import main
-from vov3d.errors import ArgumentError, RunFolderError
+from vov3d.errors import ArgumentError, CheckpointError, RunFolderError
 from vov3d.info import info
 from vov3d.models import create_model
 from vov3d.predict import predict
@@ -69,11 +69,26 @@ def test_the_causal_form_starts_from_the_same(weights: Weights) -> None:
 
 def test_a_network_without_says_which_have_some(weights: Weights) -> None:
     with pytest.raises(
-        ArgumentError, match=r"^tsn_r50 has no weights 'motion' in this package; vov3d_m, vov3d_s has\."
+        ArgumentError,
+        match=r"^tsn_r50 has no weights 'motion' in this package; networks that have: vov3d_m, vov3d_s\.",
     ):
         create_model("tsn_r50", pretrained="motion")
     with pytest.raises(ArgumentError, match=r"^vov3d_m_r2plus1d has no weights 'motion'"):
         create_model("vov3d_m_r2plus1d", pretrained="motion")
+
+
+@pytest.mark.parametrize("content", [None, "{", "[]"])
+def test_a_damaged_list_of_them_is_one_line_and_harms_nothing_else(
+    weights: Weights, content: str | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    index = weights.path.with_name("index.json")
+    index.unlink() if content is None else index.write_text(content)
+    weights_in.cache_clear()
+    with pytest.raises(CheckpointError, match=r"index\.json' is missing or damaged; install vov3d again$"):
+        create_model("vov3d_m", pretrained="motion")
+    assert read_checkpoint(weights.path).description["labels"] == list(LABELS)
+    assert main(["info", "motion"]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
 
 
 def test_they_predict_and_are_measured_by_name(
