@@ -27,6 +27,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import TypeVar
 
+from cores import other_core_gbps
+
 from vov3d.compare.workers import Build, MeasuringError, Ready, Worker
 from vov3d.environment import describe_environment
 from vov3d.memory import keep_freed_memory
@@ -105,10 +107,13 @@ def take_turns(
     """
     end = time.perf_counter() + seconds
     times: list[list[float]] = [[] for _ in seats]
+    together = max(seat.variant.threads for seat in seats) > 1
+    exchange: list[float | None] = []
     for turn in range(max_rounds):
         begun = time.perf_counter()
         if turn >= min_rounds and begun + (begun - end + seconds) / turn > end:  # one more would end too late
             break
+        exchange.append(other_core_gbps() if together else None)
         for seat, mine in zip(seats, times, strict=True):
             if seat.worker is not None:
                 try:
@@ -116,10 +121,21 @@ def take_turns(
                 except MeasuringError as error:
                     seat.worker, seat.failure = None, str(error)
     rows: list[Row] = []
+    speeds = [speed for speed in exchange if speed is not None]
+    other_core = {"other_core_gbps": round(statistics.median(speeds), 1)} if speeds else {}
     for seat, mine in zip(seats, times, strict=True):
         known = seat.worker.facts if seat.worker is not None else {}
         spread = _spread(mine, times[0])
-        rows.append({**seat.variant.row, "threads": seat.variant.threads, **spread, **known, "failure": seat.failure})
+        rows.append(
+            {
+                **seat.variant.row,
+                "threads": seat.variant.threads,
+                **spread,
+                **other_core,
+                **known,
+                "failure": seat.failure,
+            }
+        )
         print("  ".join(f"{key} {_short(value)}" for key, value in rows[-1].items() if value not in (None, "")))
     sys.stdout.flush()
     return rows
@@ -237,6 +253,15 @@ def write_results(what: str, rows: Sequence[Row], folder: Path = RESULTS, *, mac
         writer.writerows({key: _cell(value) for key, value in row.items()} for row in rows)
     print(path)
     return path
+
+
+def rows_of_today(what: str, folder: Path = RESULTS) -> list[Row]:
+    """Return the rows that were written before on this machine and day."""
+    path = results_path(what, "csv", folder)
+    if not path.exists():
+        return []
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return list(csv.DictReader(line for line in lines if not line.startswith("#")))
 
 
 def write_json(what: str, results: Mapping[str, Sequence[Row]], folder: Path, *, machine: str, **facts: Cell) -> Path:
