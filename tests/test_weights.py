@@ -145,6 +145,24 @@ def test_a_run_says_where_it_starts_and_writes_it_down(
         train(override(recipe, {"model.init": "null"}), videos, out, device="cpu", workers=0, quiet=True, resume=True)
 
 
+def test_a_run_says_that_it_starts_from_random_weights(
+    weights: Weights,
+    videos: Path,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    recipe = tiny_recipe({"model.init": "auto", "train.epochs": "1"})
+    monkeypatch.setattr(vov3d.build, "FEW_VIDEOS", 1)
+    with caplog.at_level(logging.INFO, logger="vov3d"):
+        train(recipe, videos, tmp_path / "many", device="cpu", workers=0, quiet=True)
+        assert "starts from random weights, as there are more than" in caplog.text
+        (weights.path.parent / "index.json").write_text('{"motion": {}}')
+        weights_in.cache_clear()
+        train(recipe, videos, tmp_path / "none", device="cpu", workers=0, quiet=True)
+    assert "starts from random weights: the package has none of this network" in caplog.text
+
+
 def test_a_run_from_before_there_were_weights_goes_on(weights: Weights, videos: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     train(tiny_recipe({"train.epochs": "1"}), videos, out, device="cpu", workers=0, quiet=True)
@@ -167,3 +185,8 @@ def test_from_scratch_refuses(
     assert main([*words, "--workers", "0", "--from-scratch"]) == 0
     assert "motion weights" not in capsys.readouterr().err
     assert load_recipe(tmp_path / "run" / "recipe.yaml").model.init is None
+    fine_tuning = ["train", "ssv1/vov3d_m_16_k400", *words[2:4], "--out", str(tmp_path / "no"), "--model.name", "foo"]
+    assert main(fine_tuning) == 2
+    assert "starts from k400 weights" in capsys.readouterr().err
+    assert main([*fine_tuning, "--from-scratch"]) == 2
+    assert "unknown model 'foo'" in capsys.readouterr().err
