@@ -116,8 +116,6 @@ def question_table(rows: Runs, question: Question, protocol: Protocol) -> str:
     for frames in question.frames or (protocol.frames,):
         before = _runs(rows, question.paired_with, frames)
         for system in question.systems:
-            if SYSTEMS[system].build(protocol) is None:
-                continue
             runs = _runs(rows, system, frames)
             differences = paired(runs, before) if system != question.paired_with else []
             lines.append(

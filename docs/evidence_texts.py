@@ -52,7 +52,8 @@ Runs so far: {runs} of {planned}, {minutes} minutes of training in all ({device}
 step, {test_clips} to test; learning rate {lr}, {precision}. {networks}"""
 
 NETWORKS = {
-    "cpu": "VoV3D is 24 wide with one block in each stage, as have the ResNets, and X3D has its depth factor 1: they "
+    "cpu": "VoV3D is 24 wide with one block in each stage, as have the ResNets, and X3D has its depth factor 1; VoV3D-L and "
+    "X3D-L take about twice their multiply-adds, as the published ones do of M's. They "
     "stand for their kind, not for the published networks, and the training ends long before they learn no more.",
     "gpu": "The networks are the published ones: M where not said otherwise, ResNet-50, R(2+1)D-18.",
 }

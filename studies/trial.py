@@ -72,7 +72,6 @@ class Trial:
         self.steps_per_epoch = protocol.clips // protocol.batch // self.recipe.train.epochs
         self.classes = classes_of(protocol.families)
         build = SYSTEMS[run.system].build(protocol)
-        assert build is not None, f"{run.system} is no system of the protocol {protocol.name}"
         torch.manual_seed(run.seed)
         self.step = TrainStep(self.recipe, build(len(self.classes)).to(group.device), group, self.steps_per_epoch)
         self.source = MotionBatches(
@@ -200,7 +199,6 @@ class Trial:
 def gmacs_of(protocol: Protocol, run: Run) -> float:
     """1e9 multiply-adds of one clip; nothing is computed."""
     build = SYSTEMS[run.system].build(protocol)
-    assert build is not None
     with torch.device("meta"):
         model = build(len(classes_of(protocol.families)))
     return count_gmacs(model, run.frames, protocol.size)
