@@ -19,6 +19,7 @@ from pathlib import Path
 from harness import machine_facts, results_path
 
 from vov3d.compare.comparison import read_comparison
+from vov3d.files import write_text
 
 INPUTS = {"own": [], "16x256": ["--frames", "16", "--crop", "256"]}
 
@@ -71,7 +72,7 @@ def main() -> None:
         name: measured([*words, "--threads", args.threads, "--rounds", args.rounds]) for name, words in INPUTS.items()
     }
     path = results_path("compare", "json")
-    path.write_text(json.dumps({"machine": machine_facts(), "runs": runs}, indent=1) + "\n")
+    write_text(path, json.dumps({"machine": machine_facts(), "runs": runs}, indent=1) + "\n")
     print(path)
 
 

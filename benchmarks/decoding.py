@@ -30,6 +30,7 @@ from vov3d.data.sources import VideoIndex, VideoItem
 from vov3d.data.transforms import normalise, short_side_size
 from vov3d.data.video import Window, open_video
 from vov3d.data.views import Views
+from vov3d.files import write_text
 
 SEED_OF_DRAWS = 3
 NEVER = 1 << 30
@@ -357,7 +358,7 @@ def main() -> None:
         tables = measure(work, args.rounds, args.cache)
     path = results_path("decoding", "json")
     facts = {"ffmpeg": av.ffmpeg_version_info, "rounds": args.rounds}
-    path.write_text(json.dumps({"machine": machine_facts() | facts, **tables}, indent=1) + "\n")
+    write_text(path, json.dumps({"machine": machine_facts() | facts, **tables}, indent=1) + "\n")
     print(path)
 
 

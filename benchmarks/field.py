@@ -1,6 +1,7 @@
 """The table of truth: what the systems' multiply-adds become on the clock, beside those of VoV3D-M.
 
-    python benchmarks/field.py [--threads 2] [--models "tsm*"]
+    python benchmarks/field.py [--threads 2]
+    python benchmarks/field.py --models "tsm*" i3d   # these alone; today's rows of the others stay
 
 Each system is shown the most frames of its rows in `vov3d compare`, of 224 pixels or its own crop where that is
 smaller, and takes turns with VoV3D-M (16x224) in the same way: in eager, and optimised in fp32 and bf16, each by the
@@ -13,9 +14,9 @@ import contextlib
 import fnmatch
 import functools
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
-from harness import Row, Seat, Variant, in_shares, parser, remaining, seated, take_turns, write_results
+from harness import Row, Seat, Variant, in_shares, parser, remaining, rows_of_today, seated, take_turns, write_results
 from networks import Clips, optimised, ours
 
 from vov3d.compare.field import FIELD, VARIANTS
@@ -30,14 +31,14 @@ WAYS = {"eager fp32": ours, "best fp32": functools.partial(optimised, precision=
 WAYS |= {"best bf16": functools.partial(optimised, precision="bf16")}
 
 
-def systems(pattern: str) -> dict[str, Clips]:
+def systems(patterns: Sequence[str]) -> dict[str, Clips]:
     """Each system of the field but the paper's variants, and the clip that it is shown."""
-    rows = [row for row in FIELD if row.section != VARIANTS and fnmatch.fnmatch(row.model, pattern)]
     found: dict[str, Clips] = {}
-    for row in sorted(rows, key=lambda row: row.frames):
+    for row in sorted((row for row in FIELD if row.section != VARIANTS), key=lambda row: row.frames):
         found[row.model] = Clips(row.frames, min(row.crop, 224))
     found[REFERENCE] = found["vov3d_l"] = found["x3d_m"] = found["x3d_l"] = Clips()  # their rows have 32 frames too
-    return {name: clips for name, clips in found.items() if fnmatch.fnmatch(name, pattern) and name != REFERENCE}
+    del found[REFERENCE]
+    return {name: clips for name, clips in found.items() if any(fnmatch.fnmatch(name, one) for one in patterns)}
 
 
 def variant(name: str, clips: Clips, way: str, threads: int) -> Variant:
@@ -76,7 +77,7 @@ def beside(own: Mapping[str, Seat], variants: Mapping[str, Variant], seconds: fl
 def main() -> None:
     """Measure and write the results."""
     flags = parser(__doc__, 230, (2,))
-    flags.add_argument("--models", default="*", help="pattern of names")
+    flags.add_argument("--models", nargs="+", default=["*"], help="patterns of names")
     args = flags.parse_args()
     chosen = dict(list(systems(args.models).items())[: 2 if args.quick else None])
     cells = {
@@ -90,6 +91,9 @@ def main() -> None:
         for (name, clips, threads), seconds in in_shares(cells, remaining(args.seconds)):
             ways = [way for way in WAYS if way != "best bf16" or name in GOALS]
             rows += beside(own[threads], {way: variant(name, clips, way, threads) for way in ways}, seconds)
+    if args.models != ["*"]:
+        measured = {row["model"] for row in rows}
+        rows = [row for row in rows_of_today("field", args.out) if row["model"] not in measured] + rows
     write_results("field", rows, args.out)
 
 

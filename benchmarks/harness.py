@@ -13,11 +13,13 @@ import csv
 import ctypes
 import functools
 import gc
+import io
 import json
 import math
 import os
 import statistics
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -27,8 +29,11 @@ from importlib import metadata
 from pathlib import Path
 from typing import TypeVar
 
+from cores import other_core_gbps
+
 from vov3d.compare.workers import Build, MeasuringError, Ready, Worker
 from vov3d.environment import describe_environment
+from vov3d.files import write_text
 from vov3d.memory import keep_freed_memory
 
 RESULTS = Path(__file__).parent / "results"
@@ -105,10 +110,13 @@ def take_turns(
     """
     end = time.perf_counter() + seconds
     times: list[list[float]] = [[] for _ in seats]
+    together = max(seat.variant.threads for seat in seats) > 1
+    exchange: list[float | None] = []
     for turn in range(max_rounds):
         begun = time.perf_counter()
         if turn >= min_rounds and begun + (begun - end + seconds) / turn > end:  # one more would end too late
             break
+        exchange.append(other_core_gbps() if together else None)
         for seat, mine in zip(seats, times, strict=True):
             if seat.worker is not None:
                 try:
@@ -116,10 +124,21 @@ def take_turns(
                 except MeasuringError as error:
                     seat.worker, seat.failure = None, str(error)
     rows: list[Row] = []
+    speeds = [speed for speed in exchange if speed is not None]
+    other_core = {"other_core_gbps": round(statistics.median(speeds), 1)} if speeds else {}
     for seat, mine in zip(seats, times, strict=True):
         known = seat.worker.facts if seat.worker is not None else {}
         spread = _spread(mine, times[0])
-        rows.append({**seat.variant.row, "threads": seat.variant.threads, **spread, **known, "failure": seat.failure})
+        rows.append(
+            {
+                **seat.variant.row,
+                "threads": seat.variant.threads,
+                **spread,
+                **other_core,
+                **known,
+                "failure": seat.failure,
+            }
+        )
         print("  ".join(f"{key} {_short(value)}" for key, value in rows[-1].items() if value not in (None, "")))
     sys.stdout.flush()
     return rows
@@ -228,21 +247,31 @@ def write_results(what: str, rows: Sequence[Row], folder: Path = RESULTS, *, mac
     """Write rows below what they were made with; the file is named after the machine, if told."""
     path = results_path(what, "csv", folder, machine)
     columns = list(dict.fromkeys(key for row in rows for key in row))
-    with path.open("w", encoding="utf-8", newline="") as file:
-        taken = round(time.perf_counter() - BEGAN)
-        for key, value in {**machine_facts(), **facts, "seconds": taken}.items():
-            file.write(f"# {key}: {'' if value is None else value}\n")
-        writer = csv.DictWriter(file, columns, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows({key: _cell(value) for key, value in row.items()} for row in rows)
+    file = io.StringIO()
+    taken = round(time.perf_counter() - BEGAN)
+    for key, value in {**machine_facts(), **facts, "seconds": taken}.items():
+        file.write(f"# {key}: {'' if value is None else value}\n")
+    writer = csv.DictWriter(file, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({key: _cell(value) for key, value in row.items()} for row in rows)
+    write_text(path, file.getvalue())
     print(path)
     return path
+
+
+def rows_of_today(what: str, folder: Path = RESULTS) -> list[Row]:
+    """Return the rows that were written before on this machine and day."""
+    path = results_path(what, "csv", folder)
+    if not path.exists():
+        return []
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return list(csv.DictReader(line for line in lines if not line.startswith("#")))
 
 
 def write_json(what: str, results: Mapping[str, Sequence[Row]], folder: Path, *, machine: str, **facts: Cell) -> Path:
     """Write several kinds of rows, and what they were made with, into one file."""
     path = results_path(what, "json", folder, machine)
-    path.write_text(json.dumps({"facts": {**machine_facts(), **facts}, **results}, indent=1) + "\n", encoding="utf-8")
+    write_text(path, json.dumps({"facts": {**machine_facts(), **facts}, **results}, indent=1) + "\n")
     print(path)
     return path
 
@@ -254,11 +283,22 @@ def _cell(value: Cell) -> Cell:
 # ---- command line ----------------------------------------------------------------------------------------------------
 
 
-def parser(description: str | None, seconds: float, threads: Sequence[int] = (1,)) -> argparse.ArgumentParser:
+class Flags(argparse.ArgumentParser):
+    """Flags that send what a quick run finds to a temporary folder, lest it take the place of results of that day."""
+
+    def parse_args(self, words: Sequence[str] | None = None) -> argparse.Namespace:  # type: ignore[override]
+        """Return what was given."""
+        found = super().parse_args(words)
+        if found.out is None:
+            found.out = Path(tempfile.mkdtemp(prefix="quick-")) if found.quick else RESULTS
+        return found
+
+
+def parser(description: str | None, seconds: float, threads: Sequence[int] = (1,)) -> Flags:
     """Return the flags that all have."""
-    flags = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    flags = Flags(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     flags.add_argument("--threads", type=int, nargs="+", default=list(threads), metavar="N", help="of an operator")
     flags.add_argument("--seconds", type=float, default=seconds, help="about how long all of it takes")
     flags.add_argument("--quick", action="store_true", help="a few rounds of a few variants: whether it works")
-    flags.add_argument("--out", type=Path, default=RESULTS, help="folder for the results")
+    flags.add_argument("--out", type=Path, help="folder for the results [results; a temporary one with --quick]")
     return flags

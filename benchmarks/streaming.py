@@ -15,12 +15,15 @@ from __future__ import annotations
 import copy
 import functools
 import time
+from collections.abc import Callable
 
 import torch
 from harness import Ready, Row, Variant, in_shares, interleave, parser, remaining, resident_mib, write_results
 from networks import as_plain
 
-from vov3d.models import VoV3D, create_model
+from vov3d.layers import Stream
+from vov3d.models import ClipClassifier, VoV3D, create_model
+from vov3d.optimize import fast_stream
 from vov3d.optimize.folding import folded
 
 MODELS = ("vov3d_s", "vov3d_m", "vov3d_l", "x3d_m")
@@ -40,13 +43,18 @@ def clip(name: str, causal: bool, is_plain: bool = False) -> Ready:
     return Ready(run)
 
 
-def frame(name: str, folds: bool) -> Ready:
+def frame(name: str, begin: Callable[[ClipClassifier], Stream]) -> Ready:
     """A frame of a stream that has seen some."""
-    model, frames = create_model(name, causal=True).eval(), torch.randn(1, 3, 1, CROP, CROP)
-    stream = (folded(model) if folds else model).stream()
+    frames = torch.randn(1, 3, 1, CROP, CROP)
+    stream = begin(create_model(name, causal=True).eval())
     for _ in range(3):
         stream(frames)
     return Ready(functools.partial(stream, frames))
+
+
+def folded_stream(model: ClipClassifier) -> Stream:
+    """A stream whose norms are folded."""
+    return folded(model).stream()
 
 
 def cell(name: str, threads: int, seconds: float) -> list[Row]:
@@ -55,8 +63,9 @@ def cell(name: str, threads: int, seconds: float) -> list[Row]:
         "plain clip": functools.partial(clip, name, False, True),
         "clip": functools.partial(clip, name, False),
         "causal clip": functools.partial(clip, name, True),
-        "frame": functools.partial(frame, name, False),
-        "frame, norms folded": functools.partial(frame, name, True),
+        "frame": functools.partial(frame, name, ClipClassifier.stream),
+        "frame, norms folded": functools.partial(frame, name, folded_stream),
+        "frame, fast_stream": functools.partial(frame, name, fast_stream),
     }
     what = {"model": name, "frames": FRAMES, "crop": CROP, "batch": 1}
     return interleave([Variant({**what, "way": way}, build, threads) for way, build in ways.items()], seconds)

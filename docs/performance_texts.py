@@ -14,7 +14,13 @@ minute to minute. Times are medians over rounds, ratios medians of the ratios of
 `nn.Conv3d` on contiguous memory. Part of its time is the system handing out pages of memory, so there is a second
 baseline, **memory kept**: the same with glibc told to keep what is freed (`MALLOC_MMAP_MAX_=0`, large
 `MALLOC_TRIM_THRESHOLD_` and `MALLOC_TOP_PAD_`).
+
+Two cores that share a cache exchange data faster than two that do not, and a virtual machine's are moved about by its
+host. So *exchange* stands beside what two threads took: GB/s at which a core read what the other had just written
+(`benchmarks/cores.py`), at that time.
 """
+
+EXCHANGE = "exchange, GB/s>"
 
 INFERENCE = """\
 ## One clip
@@ -112,6 +118,7 @@ STREAMING = """\
 
 The causal form of a network follows a camera frame by frame: `create_model("vov3d_m", causal=True).stream()`. One new
 frame beside the clip of 16 frames that a sliding window would compute for it, in eager float32: as plain modules
-and as the catalogue compute it. 16 times as fast would be the cost of one of the clip's frames.
+and as the catalogue compute it. 16 times as fast would be the cost of one of the clip's frames. `fast_stream` is
+[the quicker way](streaming.md).
 
 {table}"""

@@ -21,11 +21,13 @@ from pathlib import Path
 
 import torch
 from questions import PROTOCOLS, QUESTIONS, SEEDS, SYSTEMS, Protocol, Run, runs_of
+from refusals import told_in_one_line
 from trial import Row, Trial, columns_of, gmacs_of
 
 from vov3d.data.motion import MOTION_FAMILIES
 from vov3d.distributed import process_group
 from vov3d.environment import describe_environment
+from vov3d.errors import DataError
 from vov3d.files import csv_text, write_text
 from vov3d.interrupts import interrupts_noted
 from vov3d.locks import sole_writer
@@ -34,15 +36,26 @@ from vov3d.memory import keep_freed_memory
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "studies" / "results"
 FACTS = ("processor", "cores", "gpus", "python", "torch", "vov3d")
+KEY = (*columns_of(PROTOCOLS["cpu"]), *Run._fields)
+NEEDED = (*KEY, "device", "parameters", "gmacs", "ms", "train_seconds", "top1", "shuffled")
 
 
 def read_rows(folder: Path) -> list[Row]:
-    """All rows of all machines and days."""
-    rows: list[Row] = []
+    """All rows of all machines and days; of a run that two machines made, that of the first file.
+
+    Raises:
+        DataError: a row is not whole.
+    """
+    rows: dict[tuple[str, ...], Row] = {}
     for path in sorted(folder.glob("evidence-*.csv")):
         lines = path.read_text(encoding="utf-8").splitlines()
-        rows += csv.DictReader(line for line in lines if not line.startswith("#"))
-    return rows
+        for row in csv.DictReader(line for line in lines if not line.startswith("#")):
+            lacking = [name for name in NEEDED if not row.get(name)]
+            if lacking or None in row or None in row.values():
+                what = f"lacks {', '.join(lacking[:3])}" if lacking else "has more or fewer cells than columns"
+                raise DataError(f"{path}: the row {' '.join(filter(None, map(row.get, Run._fields)))!r} {what}")
+            rows.setdefault(tuple(row[name] for name in KEY), row)
+    return list(rows.values())
 
 
 def results_path(folder: Path) -> Path:
@@ -102,6 +115,29 @@ def list_runs(protocol: Protocol, runs: Sequence[Run], rows: Sequence[Row]) -> N
     print(f"{len(runs)} runs")
 
 
+def count(text: str) -> int:
+    """A whole number from 1.
+
+    Raises:
+        ValueError: if it is none.
+    """
+    if int(text) < 1:
+        raise ValueError(text)
+    return int(text)
+
+
+def share(text: str) -> tuple[int, int]:
+    """Which part of how many.
+
+    Raises:
+        ValueError: if it is none.
+    """
+    first, step = map(int, text.split("/"))
+    if not 1 <= first <= step:
+        raise ValueError(text)
+    return first, step
+
+
 def parsed(words: Sequence[str] | None) -> tuple[argparse.Namespace, Protocol]:
     """The flags, and the protocol that they make."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -109,17 +145,17 @@ def parsed(words: Sequence[str] | None) -> tuple[argparse.Namespace, Protocol]:
     parser.add_argument("--only", nargs="+", choices=list(QUESTIONS), default=list(QUESTIONS), metavar="QUESTION")
     parser.add_argument("--systems", nargs="+", choices=list(SYSTEMS), default=list(SYSTEMS), metavar="SYSTEM")
     parser.add_argument("--seeds", nargs="+", type=int, default=list(SEEDS))
-    parser.add_argument("--share", default="1/1", help="2/3: the second of three processes that share the runs")
+    parser.add_argument("--share", type=share, default="1/1", help="2/3: the second of three processes that share")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="stop after so many")
     parser.add_argument("--list", action="store_true", help="say what is to be done, and do nothing")
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--threads", type=count, default=1)
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--work", type=Path, default=ROOT / "runs" / "evidence", help="where stopped runs wait")
     sizes = parser.add_argument_group("sizes in place of the preset's")
     sizes.add_argument("--families", nargs="+", choices=list(MOTION_FAMILIES), metavar="FAMILY")
     for name in ("size", "frames", "clips", "batch", "test_clips"):
-        sizes.add_argument(f"--{name.replace('_', '-')}", type=int)
+        sizes.add_argument(f"--{name.replace('_', '-')}", type=count)
     for name in ("difficulty", "lr"):
         sizes.add_argument(f"--{name}", type=float)
     sizes.add_argument("--precision", choices=["float32", "bf16"])
@@ -134,7 +170,7 @@ def main(words: Sequence[str] | None = None) -> None:
     args, protocol = parsed(words)
     rows = read_rows(args.results)
     runs = [run for run in open_runs(protocol, args.only, args.seeds, rows) if run.system in args.systems]
-    first, step = map(int, args.share.split("/"))
+    first, step = args.share
     runs = runs[first - 1 :: step]
     if args.list:
         list_runs(protocol, runs, rows)
@@ -146,6 +182,9 @@ def main(words: Sequence[str] | None = None) -> None:
         for number, run in enumerate(runs, start=1):
             folder = state_folder(args.work, protocol, run)
             with sole_writer(folder):
+                if not open_runs(protocol, args.only, [run.seed], read_rows(args.results)).count(run):
+                    print(f"{number}/{len(runs)} {' '.join(map(str, run))}: another process has made it", flush=True)
+                    continue
                 trial = Trial(protocol, run, group, folder / "state")
                 row = trial.finish(lambda: signalled() or time.monotonic() > end)
                 if row is None:
@@ -160,4 +199,5 @@ def main(words: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with told_in_one_line():
+        main()

@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from hands import NO_CLASS, TRACE_VALUES, draw_hands
+from refusals import told_in_one_line
 from scenes import developed
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -296,4 +297,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with told_in_one_line():
+        main()

@@ -10,11 +10,13 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+from refusals import told_in_one_line
+
 from vov3d.checkpoint import read_checkpoint
+from vov3d.files import write_bytes, write_text
 from vov3d.weights import FOLDER, NAMES
 
 MOST_BYTES = 8_000_000
@@ -27,20 +29,25 @@ def ship(paths: Sequence[Path], folder: Path) -> dict[str, dict[str, str]]:
         ValueError: a file is not what its name says, or they are too large together.
     """
     index: dict[str, dict[str, str]] = {name: {} for name in NAMES}
+    content: dict[str, bytes] = {}
     for path in paths:
         model, _, name = path.stem.rpartition("_")
         description = read_checkpoint(path).description
         about = description.get("weights")
         if description.get("model") != model or not isinstance(about, dict) or about.get("name") != name:
             raise ValueError(f"{path} does not hold weights {name!r} of {model!r}")
-        index[name][model] = hashlib.sha256(path.read_bytes()).hexdigest()
-    if sum(path.stat().st_size for path in paths) > MOST_BYTES:
+        if name not in NAMES or model in index[name]:
+            raise ValueError(f"{path} holds weights {name!r} of {model!r}; allowed is one file a network of {NAMES}")
+        content[path.name] = path.read_bytes()
+        index[name][model] = hashlib.sha256(content[path.name]).hexdigest()
+    if sum(map(len, content.values())) > MOST_BYTES:
         raise ValueError(f"{len(paths)} files have more than {MOST_BYTES:,} bytes together")
+    for file, held in content.items():
+        write_bytes(folder / file, held)
+    write_text(folder / "index.json", json.dumps(index, indent=1) + "\n")
     for old in folder.glob("*.safetensors"):
-        old.unlink()
-    for path in paths:
-        shutil.copyfile(path, folder / path.name)
-    (folder / "index.json").write_text(json.dumps(index, indent=1) + "\n", encoding="utf-8")
+        if old.name not in content:
+            old.unlink()
     return index
 
 
@@ -53,4 +60,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with told_in_one_line():
+        main()

@@ -2,7 +2,8 @@
 
 Every run trains on a part of the training videos, as evenly spread over the classes as can be, with the recipe for
 small data sets cut to the same number of clips for every start; the test is that of the recipe on the validation
-videos, of the network at the end. One row of results for each run, added to those that are there already.
+videos, of the network at the end. One row of results for each run, added to those that are there already; a run that
+has one is not made again.
 
 python studies/transfer.py --data air_gestures --model vov3d_s --starts null motion --videos 70 35 10 --seeds 0 1 2
 """
@@ -20,8 +21,10 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import torch
+from refusals import told_in_one_line
 
 from vov3d.data.sources import VideoItem, read_index
+from vov3d.errors import DataError
 from vov3d.evaluate import evaluate
 from vov3d.memory import keep_freed_memory
 from vov3d.recipe import Recipe, load_recipe, override, with_epochs
@@ -83,8 +86,16 @@ def chosen(items: Sequence[VideoItem], count: int, seed: int) -> Iterator[VideoI
 
 
 def write_part(data: Path, count: int, seed: int, out: Path) -> Path:
-    """Write a table of a part of the training videos and of all those that are tested."""
+    """Write a table of a part of the training videos and of all those that are tested.
+
+    Raises:
+        DataError: if there are not so many, or none to test.
+    """
     index = read_index(data)
+    there = len(index.splits["train"])
+    if not 1 <= count <= there or not index.splits.get("val"):
+        tested = len(index.splits.get("val", ()))
+        raise DataError(f"{data} has {there} videos to train on and {tested} to test on; {count} to train on are asked")
     rows = [
         (str(item.path), index.labels[item.label], split)
         for split, items in (("train", chosen(index.splits["train"], count, seed)), ("val", index.splits["val"]))
@@ -111,7 +122,7 @@ def measured(args: argparse.Namespace, start: str, videos: int, seed: int, folde
     half = next((epoch for epoch, top1 in log if top1 >= 0.5), None)
     return Run(
         args.model,
-        "random" if start == "null" else Path(start).stem,
+        start_name(start),
         videos,
         args.clips,
         seed,
@@ -121,6 +132,22 @@ def measured(args: argparse.Namespace, start: str, videos: int, seed: int, folde
         half,
         minutes,
     )
+
+
+def is_made(args: argparse.Namespace, start: str, videos: int, seed: int) -> bool:
+    """Whether the results have a row of this run."""
+    path: Path = args.results
+    if not path.exists():
+        return False
+    wanted = {"model": args.model, "start": start_name(start), "videos": str(videos), "clips": str(args.clips)}
+    wanted["seed"] = str(seed)
+    with path.open(newline="", encoding="utf-8") as file:
+        return any(wanted.items() <= row.items() for row in csv.DictReader(file))
+
+
+def start_name(start: str) -> str:
+    """What a start is called in the results."""
+    return "random" if start == "null" else Path(start).stem
 
 
 def add(row: Run, path: Path) -> None:
@@ -156,6 +183,8 @@ def main() -> None:
     for seed in args.seeds:
         for videos in args.videos:
             for start in args.starts:
+                if is_made(args, start, videos, seed):
+                    continue
                 with tempfile.TemporaryDirectory() as folder:
                     row = measured(args, start, videos, seed, Path(folder))
                 add(row, args.results)
@@ -163,4 +192,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with told_in_one_line():
+        main()

@@ -3,7 +3,7 @@
 Each video counts as right if, of all motion classes, its own is the most probable one; "among" leaves the network only
 the classes that are asked for, and "shuffled" is that with frames in random order.
 
-python studies/zero_shot.py --data air_gestures --weights motion --classes left=move_left right=move_right
+python studies/zero_shot.py --data air_gestures --classes left=move_left right=move_right
 """
 
 from __future__ import annotations
@@ -16,13 +16,16 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import torch
+from refusals import told_in_one_line
 
 from vov3d.build import build_views, head_window
 from vov3d.data.dataset import FrameOrder
 from vov3d.data.items import Broken
 from vov3d.data.sources import VideoIndex, VideoItem, read_index
+from vov3d.errors import DataError, unknown_name
 from vov3d.inference import video_probabilities
 from vov3d.trained import Trained, load_trained
+from vov3d.weights import FOLDER, weights_in
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "studies" / "results" / "zero_shot.csv"
@@ -58,6 +61,10 @@ def probabilities(trained: Trained, items: Sequence[VideoItem], root: Path, orde
 def rows(trained: Trained, data: Path, asked: dict[str, str]) -> list[Row]:
     """One row for each class that is asked for, over the videos of all splits."""
     index = read_index(data)
+    for label, motion in asked.items():
+        for kind, name, known in (("label", label, index.labels), ("motion class", motion, trained.labels)):
+            if name not in known:
+                raise DataError(unknown_name(kind, name, known))
     numbers = [trained.labels.index(motion) for motion in asked.values()]
     items = [item for split in index.splits.values() for item in split]
     found = []
@@ -84,13 +91,16 @@ def _share(right: torch.Tensor) -> float:
 
 def main() -> None:
     """Predict, print and write the rows."""
+    shipped = [one.path for one in weights_in(FOLDER)]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--weights", nargs="+", default=["motion"], help="motion, or checkpoints")
+    parser.add_argument("--weights", nargs="+", default=shipped, help="checkpoints [those in the package]")
     parser.add_argument("--classes", nargs="+", default=list(CLASSES), help="LABEL=MOTION, as many as are compared")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--results", type=Path, default=RESULTS)
     args = parser.parse_args()
+    if not all(pair.count("=") == 1 for pair in args.classes):
+        parser.error(f"--classes {' '.join(args.classes)}: each must be LABEL=MOTION")
     logging.basicConfig(level=logging.WARNING)
     torch.set_num_threads(args.threads)
     asked = dict(pair.split("=") for pair in args.classes)
@@ -107,4 +117,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with told_in_one_line():
+        main()

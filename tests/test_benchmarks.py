@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import math
+import os
 import time
 from pathlib import Path
 
@@ -17,6 +19,7 @@ import pytest
 import roofline
 import torch
 import training_step
+from cores import other_core_gbps
 from harness import Variant, in_shares, interleave, write_results
 from performance_results import Results, read_results
 
@@ -90,6 +93,30 @@ def test_results_come_back_as_they_were_written(tmp_path: Path) -> None:
     assert [(row["model"], row["ms"], row["cosine"]) for row in found.rows] == [("a, b", "0.333333", ""), ("c", "", "")]
 
 
+def test_results_that_cannot_be_written_leave_the_old_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_results("what", [{"ms": 1.0}], tmp_path)
+    before = path.read_bytes()
+
+    def full(_file: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        write_results("what", [{"ms": 2.0}], tmp_path)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_quick_run_does_not_take_the_place_of_results(tmp_path: Path) -> None:
+    flags = harness.parser("", 1)
+    assert flags.parse_args([]).out == harness.RESULTS
+    assert flags.parse_args(["--out", str(tmp_path), "--quick"]).out == tmp_path
+    out = flags.parse_args(["--quick"]).out
+    assert out.is_dir()
+    assert harness.RESULTS.parent not in out.parents
+    out.rmdir()
+
+
 def test_the_peak_of_memory_is_that_of_the_run() -> None:
     before = harness.resident_mib()
     if before is None:
@@ -155,13 +182,13 @@ def test_every_way_that_is_present_is_found_and_checked() -> None:
 
 
 def test_systems_are_shown_the_clips_that_the_goals_speak_of() -> None:
-    systems = field.systems("*")
+    systems = field.systems(["*"])
     assert len(systems) >= 25
     assert set(systems) <= set(list_models())
     shown = [(systems[name].frames, systems[name].crop) for name in ("tsm_r50", "tea_r50", "slowfast_r50_4x16")]
     assert shown == [(16, 224), (16, 224), (32, 224)]
     assert {systems[name].frames for name in ("vov3d_l", "x3d_m")} == {16}
-    assert list(field.systems("tsm_r50")) == ["tsm_r50"]
+    assert list(field.systems(["tsm_r50"])) == ["tsm_r50"]
 
 
 def test_what_grows_starts_from_one_base() -> None:
@@ -198,3 +225,22 @@ def test_the_best_is_the_fastest_that_did_not_fail() -> None:
     assert best is not None
     assert best["backend"] == "b"
     assert cell.best("int8") is None
+
+
+def test_what_cores_exchange_is_measured_where_two_threads_work() -> None:
+    affinity, threads = os.sched_getaffinity(0), torch.get_num_threads()
+    speed = other_core_gbps()
+    assert (speed is None) == (len(affinity) < 2)
+    assert speed is None or 1 < speed < 10_000
+    assert (os.sched_getaffinity(0), torch.get_num_threads()) == (affinity, threads)
+    one, two = (
+        interleave([Variant({}, functools.partial(sleeper, 0.01), count)], 0, min_rounds=1)[0] for count in (1, 2)
+    )
+    assert "other_core_gbps" not in one
+    assert ("other_core_gbps" in two) == (speed is not None)
+
+
+def test_rows_of_today_are_read_back(tmp_path: Path) -> None:
+    assert harness.rows_of_today("field", tmp_path) == []
+    write_results("field", [{"model": "i3d", "ms": 1.5}], tmp_path)
+    assert harness.rows_of_today("field", tmp_path) == [{"model": "i3d", "ms": "1.5"}]

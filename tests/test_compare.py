@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import multiprocessing
+import multiprocessing.util
 import os
 import re
 import shutil
@@ -27,7 +29,7 @@ from vov3d.compare.measuring import Machine, measure
 from vov3d.compare.notes import NOTES
 from vov3d.compare.page import markdown, plots
 from vov3d.compare.tables import cost_table, note_numbers, notes, printed_and_counted, section_tables
-from vov3d.compare.workers import Worker, failure_reason
+from vov3d.compare.workers import Ready, Worker, failure_reason
 from vov3d.errors import ArgumentError, DataError
 from vov3d.models import MODELS
 
@@ -573,3 +575,15 @@ def test_bad_arguments_from_python() -> None:
             compare(["x3d_xs"], **arguments)  # type: ignore[arg-type]
     assert set(DATASETS) == {"ssv1", "ssv2", "k400", "k600"}
     assert torch.get_num_threads() == 1
+
+
+def leaves_in_order(mark: Path) -> Ready:
+    multiprocessing.util.Finalize(None, mark.touch, exitpriority=0)
+    return Ready(int)
+
+
+def test_a_process_that_waits_ends_in_order(tmp_path: Path) -> None:
+    """Killed, it leaves the semaphores of its packages behind, of which Python warns."""
+    with Worker.started(functools.partial(leaves_in_order, tmp_path / "ended"), 1) as worker:
+        worker.run()
+    assert (tmp_path / "ended").exists()

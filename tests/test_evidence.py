@@ -14,6 +14,7 @@ from evidence_page import evidence_files, mean_and_half, paired, shown, verdict
 from questions import PACES, PROTOCOLS, QUESTIONS, SYSTEMS, Run, runs_of
 
 from vov3d.distributed import process_group
+from vov3d.errors import DataError
 
 TINY = replace(PROTOCOLS["cpu"], families=("rotation", "speed"), clips=24, batch=4, test_clips=12)
 WORDS = ("--families", "rotation", "speed", "--clips", "24", "--batch", "4", "--test-clips", "12", "--device", "cpu")
@@ -119,3 +120,35 @@ def test_the_page_says_what_is_missing(tmp_path: Path) -> None:
     assert "Runs so far: 6 of 63" in page
     assert "Not answered yet: 3 of 5 rows" in page
     assert page.count("Not run yet") == 1
+
+
+def test_a_share_is_a_part_of_a_whole(tmp_path: Path) -> None:
+    for wrong in ("0/2", "3/2", "1/0", "x", "1"):
+        with pytest.raises(SystemExit, match=r"^2$"):
+            study(tmp_path, f"--share={wrong}", "--list")
+
+
+def test_a_row_counts_once_and_is_whole(tmp_path: Path) -> None:
+    study(tmp_path, "--only", "strided", "--seeds", "0", "--systems", "vov3d")
+    (path,) = (tmp_path / "results").glob("*.csv")
+    (tmp_path / "results" / "evidence-other.csv").write_text(path.read_text())
+    (tmp_path / "results" / "evidence-empty.csv").touch()
+    assert len(evidence.read_rows(tmp_path / "results")) == 1
+    cut = path.read_text().rstrip().rpartition(",")[0]
+    path.write_text(cut + "\n")
+    with pytest.raises(DataError, match="the row 'vov3d 8 0' has more or fewer cells than columns"):
+        evidence.read_rows(tmp_path / "results")
+    path.write_text(path.read_text().replace("shuffled,", "mixed,"))
+    with pytest.raises(DataError, match="lacks shuffled"):
+        evidence.read_rows(tmp_path / "results")
+
+
+def test_a_run_that_another_process_has_made_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("--only", "strided", "--seeds", "0", "--systems", "vov3d")
+    study(tmp_path, *words)
+    seen = iter([[], evidence.read_rows(tmp_path / "results")])
+    monkeypatch.setattr(evidence, "read_rows", lambda _: next(seen))
+    study(tmp_path, *words)
+    assert capsys.readouterr().out.endswith("another process has made it\n")

@@ -64,6 +64,8 @@ def test_the_command_line_says_which_engine(
     assert "no back end computes this VoV3D in int8 here: torch: " in capsys.readouterr().err
     assert main([*words, "--fast", "fp16"]) == 2
     assert "unknown precision 'fp16'" in capsys.readouterr().err
+    assert main(["predict", str(checkpoint), "--fast", video]) == 2
+    assert f"{video!r} is no precision; write --fast=fp32, or the videos before --fast" in capsys.readouterr().err
     assert main([*words, "--fast", "bf16", "--device", "mps"]) == 2
     assert "'bf16' is for CPUs and CUDA GPUs, and the device is 'mps'" in capsys.readouterr().err
 
@@ -120,6 +122,7 @@ def test_bench_times_every_engine_in_turns(checkpoint: Path, capsys: pytest.Capt
     ("words", "message"),
     [
         (["vov3d_x"], "unknown model 'vov3d_x'"),
+        (["runs/none/last.safetensors"], "checkpoint 'runs/none/last.safetensors' is not a file"),
         (["vov3d_s", "--backend", "tensorrt"], "unknown backend 'tensorrt'"),
         (["vov3d_s", "--precision", "fp16"], "unknown precision 'fp16'"),
         (["vov3d_s", "--rounds", "0"], "'0' is not a whole number of at least 1"),
@@ -128,6 +131,14 @@ def test_bench_times_every_engine_in_turns(checkpoint: Path, capsys: pytest.Capt
 def test_what_bench_cannot_time_it_says(words: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bench", *words]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_a_bench_without_any_back_end_is_no_success(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--frames", "1", "--crop", "32", "--rounds", "1", "--threads", "1"]
+    assert main(["bench", "vov3d_s", "--backend", "torch", "--precision", "int8", *words]) == 2
+    out, err = capsys.readouterr()
+    assert "torch int8: it has no int8 convolutions of videos" in out
+    assert err.endswith("vov3d: no back end ran, first torch: it has no int8 convolutions of videos\n")
 
 
 def test_bench_from_python_refuses_what_is_out_of_range() -> None:

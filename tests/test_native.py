@@ -261,3 +261,25 @@ def test_it_is_compiled_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
     for _ in range(2):
         library.load_library.__wrapped__()
     assert (tmp_path / "calls").read_text() == "once\n"
+    (kept,) = (tmp_path / "cache").rglob("*.so")
+    whole = kept.read_bytes()
+    for spoilt in (whole[:5000], b"", whole[:-1000] + bytes(1000)):  # the first would end this process
+        kept.unlink()
+        kept.write_bytes(spoilt)
+        library.load_library.__wrapped__()
+        assert len(kept.read_bytes()) == len(whole)
+    assert (tmp_path / "calls").read_text() == "once\n" * 4
+
+
+def test_a_compiler_that_makes_nothing_is_no_compiler(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("CXX", "true")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with pytest.raises(ArgumentError, match="true could not compile the native kernel: no word"):
+        library.load_library.__wrapped__()
+
+
+def test_a_blank_name_of_a_compiler_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CXX", raising=False)
+    usual = library._compiler()
+    monkeypatch.setenv("CXX", "  ")
+    assert library._compiler() == usual

@@ -98,7 +98,9 @@ def test_what_cannot_be_streamed_is_told_in_one_line(
     around = write_causal(tmp_path / "around.safetensors", tiny_recipe({"model.name": "vov3d_s"}))
     assert main(["stream", str(around), str(video), "--device", "cpu"]) == 2
     told = capsys.readouterr().err
-    assert told.startswith("vov3d: VoV3D sees frames before they come; build VoV3D and X3D with causal=True")
+    assert told.startswith(
+        f"vov3d: the network of {str(around)!r} sees frames before they come; train one with --model"
+    )
     assert told.count("\n") == 1
     with pytest.raises(ArgumentError, match="every is 0, top_k 1, step None; they must be above 0"):
         next(vov3d.stream(around, video, every=0))

@@ -13,12 +13,15 @@ import pytest
 import ship
 import torch
 import transfer
+import zero_shot
 from hands import NO_CLASS, draw_hands
+from refusals import told_in_one_line
 
 from tests.tiny import LABELS, NUM_TRAIN, read_rows, small_network
 from vov3d.checkpoint import read_checkpoint, write_checkpoint
 from vov3d.data.motion import MOTION_CLASSES
 from vov3d.data.sources import read_index
+from vov3d.errors import DataError
 from vov3d.models import MODELS
 from vov3d.trained import load_trained
 from vov3d.weights import weights_in
@@ -116,6 +119,10 @@ def test_only_what_its_name_says_is_shipped(tmp_path: Path) -> None:
     assert sorted(file.name for file in folder.iterdir()) == ["index.json", path.name]
     (found,) = weights_in(folder)
     assert (found.model, found.path.read_bytes()) == ("vov3d_m", path.read_bytes())
+    ship.ship([folder / path.name], folder)  # what lies there already may be shipped again
+    assert (folder / path.name).read_bytes() == path.read_bytes()
+    with pytest.raises(ValueError, match="allowed is one file a network"):
+        ship.ship([path, path], folder)
     with pytest.raises(ValueError, match="does not hold weights 'motion' of 'vov3d_s'"):
         ship.ship([path.rename(tmp_path / "vov3d_s_motion.safetensors")], folder)
 
@@ -143,6 +150,25 @@ def test_a_run_of_the_transfer_study_becomes_a_row(
     row = transfer.measured(args, "null", 6, 0, tmp_path)
     assert (row.start, row.videos, row.epochs) == ("random", 6, 2)
     assert 0 <= row.macro_top1 <= 1
+    args.results = tmp_path / "results.csv"
+    assert not transfer.is_made(args, "null", 6, 0)
     transfer.add(row, tmp_path / "results.csv")
+    assert transfer.is_made(args, "null", 6, 0)
+    assert not any(transfer.is_made(args, *other) for other in (("motion", 6, 0), ("null", 7, 0), ("null", 6, 1)))
+    with pytest.raises(DataError, match="has 12 videos to train on"):
+        transfer.write_part(videos, 13, 0, tmp_path / "part.csv")
     transfer.add(row, tmp_path / "results.csv")
     assert [one["videos"] for one in read_rows(tmp_path / "results.csv")] == ["6", "6"]
+
+
+def test_what_a_user_can_put_right_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match=r"^2$"), told_in_one_line():
+        ship.ship([Path("nowhere.safetensors")], Path("nowhere"))
+    assert capsys.readouterr().err == "checkpoint 'nowhere.safetensors' is not a file\n"
+
+
+def test_zero_shot_refuses_names_that_there_are_not(videos: Path) -> None:
+    trained = load_trained("motion")
+    for asked, told in (({"lft": "move_left"}, "unknown label 'lft'"), ({LABELS[0]: "lft"}, "unknown motion class")):
+        with pytest.raises(DataError, match=told):
+            zero_shot.rows(trained, videos, asked)

@@ -16,7 +16,7 @@ from tests.tiny import LABELS, tiny_recipe, write_filled
 from vov3d.build import with_start
 from vov3d.checkpoint import read_checkpoint, write_checkpoint
 from vov3d.cli import main
-from vov3d.errors import ArgumentError, RunFolderError
+from vov3d.errors import ArgumentError, CheckpointError, RunFolderError
 from vov3d.info import info
 from vov3d.models import create_model
 from vov3d.predict import predict
@@ -69,11 +69,26 @@ def test_the_causal_form_starts_from_the_same(weights: Weights) -> None:
 
 def test_a_network_without_says_which_have_some(weights: Weights) -> None:
     with pytest.raises(
-        ArgumentError, match=r"^tsn_r50 has no weights 'motion' in this package; vov3d_m, vov3d_s has\."
+        ArgumentError,
+        match=r"^tsn_r50 has no weights 'motion' in this package; networks that have: vov3d_m, vov3d_s\.",
     ):
         create_model("tsn_r50", pretrained="motion")
     with pytest.raises(ArgumentError, match=r"^vov3d_m_r2plus1d has no weights 'motion'"):
         create_model("vov3d_m_r2plus1d", pretrained="motion")
+
+
+@pytest.mark.parametrize("content", [None, "{", "[]"])
+def test_a_damaged_list_of_them_is_one_line_and_harms_nothing_else(
+    weights: Weights, content: str | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    index = weights.path.with_name("index.json")
+    index.unlink() if content is None else index.write_text(content)
+    weights_in.cache_clear()
+    with pytest.raises(CheckpointError, match=r"index\.json' is missing or damaged; install vov3d again$"):
+        create_model("vov3d_m", pretrained="motion")
+    assert read_checkpoint(weights.path).description["labels"] == list(LABELS)
+    assert main(["info", "motion"]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
 
 
 def test_they_predict_and_are_measured_by_name(
@@ -130,6 +145,24 @@ def test_a_run_says_where_it_starts_and_writes_it_down(
         train(override(recipe, {"model.init": "null"}), videos, out, device="cpu", workers=0, quiet=True, resume=True)
 
 
+def test_a_run_says_that_it_starts_from_random_weights(
+    weights: Weights,
+    videos: Path,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    recipe = tiny_recipe({"model.init": "auto", "train.epochs": "1"})
+    monkeypatch.setattr(vov3d.build, "FEW_VIDEOS", 1)
+    with caplog.at_level(logging.INFO, logger="vov3d"):
+        train(recipe, videos, tmp_path / "many", device="cpu", workers=0, quiet=True)
+        assert "starts from random weights, as there are more than" in caplog.text
+        (weights.path.parent / "index.json").write_text('{"motion": {}}')
+        weights_in.cache_clear()
+        train(recipe, videos, tmp_path / "none", device="cpu", workers=0, quiet=True)
+    assert "starts from random weights: the package has none of this network" in caplog.text
+
+
 def test_a_run_from_before_there_were_weights_goes_on(weights: Weights, videos: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     train(tiny_recipe({"train.epochs": "1"}), videos, out, device="cpu", workers=0, quiet=True)
@@ -152,3 +185,8 @@ def test_from_scratch_refuses(
     assert main([*words, "--workers", "0", "--from-scratch"]) == 0
     assert "motion weights" not in capsys.readouterr().err
     assert load_recipe(tmp_path / "run" / "recipe.yaml").model.init is None
+    fine_tuning = ["train", "ssv1/vov3d_m_16_k400", *words[2:4], "--out", str(tmp_path / "no"), "--model.name", "foo"]
+    assert main(fine_tuning) == 2
+    assert "starts from k400 weights" in capsys.readouterr().err
+    assert main([*fine_tuning, "--from-scratch"]) == 2
+    assert "unknown model 'foo'" in capsys.readouterr().err

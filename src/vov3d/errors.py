@@ -74,18 +74,18 @@ def visible(text: str) -> str:
     return re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", lambda match: repr(match[0])[1:-1], text)
 
 
-def unknown_name(kind: str, given: str, allowed: Iterable[str], listed_by: str | None = None) -> str:
+def unknown_name(kind: str, given: object, allowed: Iterable[str], listed_by: str | None = None) -> str:
     """One line for a name that does not exist, with the nearest one that does.
 
     Args:
         kind: what the name stands for, such as ``"model"``.
-        given: the name as given.
+        given: what was given for a name.
         allowed: the names that exist.
         listed_by: the command that lists them, where they are too many for a line.
     """
     names = sorted(allowed)
     by_lower = {name.lower(): name for name in names}
-    nearest = difflib.get_close_matches(given.lower(), by_lower, n=1, cutoff=0.5)
+    nearest = difflib.get_close_matches(str(given).lower(), by_lower, n=1, cutoff=0.5)
     hint = f"; did you mean {by_lower[nearest[0]]!r}?" if nearest else "."
     listed = f"the {len(names)} names that `{listed_by}` lists" if listed_by else ", ".join(names)
     return f"unknown {kind} {given!r}{hint} Allowed: {listed}"

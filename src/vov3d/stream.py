@@ -12,6 +12,7 @@ from vov3d.data.transforms import crop_offsets, normalise, short_side_size
 from vov3d.data.video import Decoder, VideoInfo, Window, open_video
 from vov3d.distributed import resolve_device
 from vov3d.errors import ArgumentError
+from vov3d.optimize import fast_stream
 from vov3d.recipe import Recipe
 from vov3d.trained import load_trained
 
@@ -62,7 +63,12 @@ def stream(
     if every < 1 or top_k < 1 or (step is not None and step <= 0):
         raise ArgumentError(f"every is {every}, top_k {top_k}, step {step}; they must be above 0")
     trained, target = load_trained(checkpoint), resolve_device(device)
-    network = trained.model.to(target).stream()
+    if not trained.model.causal:
+        raise ArgumentError(
+            f"the network of {str(checkpoint)!r} sees frames before they come; train one with --model.causal true, or "
+            "a MoViNet-Stream"
+        )
+    network = fast_stream(trained.model.to(target))
     activation = torch.sigmoid if trained.recipe.train.loss == "sigmoid" else _softmax
     with open_video(Path(source)) as video:
         shown = _shown(video.info, trained.recipe, step)

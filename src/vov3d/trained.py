@@ -82,10 +82,12 @@ def load_network(model: str | Path, num_classes: int | None = None) -> tuple[str
         ArgumentError: for an unknown name.
         CheckpointError: if the checkpoint cannot be read.
     """
-    is_there = find_weights(model) is not None or (str(model) and Path(model).exists())
-    if str(model) in MODELS or not is_there:
+    path = Path(model)
+    is_there = find_weights(model) is not None or (str(model) and path.exists())
+    names_a_file = is_there or path.suffix or len(path.parts) > 1
+    if str(model) in MODELS or not names_a_file:
         return str(model), create_model(str(model), num_classes=num_classes), False
-    name = recognise(read_checkpoint(Path(model)), str(model))
+    name = recognise(read_checkpoint(path), str(model))
     return name, create_model(name, num_classes=num_classes, pretrained=model), True
 
 

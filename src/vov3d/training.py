@@ -35,6 +35,7 @@ from vov3d.errors import ArgumentError, DataError, RunFolderError
 from vov3d.evaluation import Metrics, summarise
 from vov3d.interrupts import interrupts_noted, stop_for
 from vov3d.loading import ClipLoader
+from vov3d.models import network_name
 from vov3d.optim import recompute_norm_statistics
 from vov3d.progress import TrainingProgress
 from vov3d.quarantine import TRAIN, VAL, Quarantine
@@ -43,6 +44,7 @@ from vov3d.run_folder import RunFolder
 from vov3d.scoring import score_videos
 from vov3d.train_step import TrainStep
 from vov3d.trained import describe
+from vov3d.weights import find_weights
 
 if TYPE_CHECKING:
     from vov3d.data.dataset import ViewDataset
@@ -93,7 +95,7 @@ class Training:
         self.workers, self.safety = workers, safety
         state = self._newest_state() if resume else None
         asked, recipe = recipe, self._settled(recipe, state)
-        self.recipe, self.start = recipe, _start(asked, recipe)
+        self.recipe, self.start = recipe, _start(asked, recipe) if state is None else ""
         small_copies = build_cache(recipe, cache, index)
         self.loader = ClipLoader(build_clips(recipe, index, cache=small_copies), recipe, group, workers)
         model = build_model(recipe, len(index.labels), initial=state is None).to(group.device)
@@ -349,8 +351,15 @@ class Training:
 
 def _start(asked: Recipe, settled: Recipe) -> str:
     """Return in words where a run starts that was left to choose."""
-    if asked.model.init != "auto" or settled.model.init is None:
+    if asked.model.init != "auto" or settled.model.backbone_init is not None:
         return ""
+    if settled.model.init is None:
+        if find_weights("motion", network_name(settled.model.name, settled.model.operator)) is None:
+            return "starts from random weights: the package has none of this network"
+        return (
+            f"starts from random weights, as there are more than {FEW_VIDEOS} training videos; --model.init motion "
+            "starts from those in the package (docs/weights.md)"
+        )
     return (
         f"starts from the {settled.model.init} weights in the package, as up to {FEW_VIDEOS} training videos are few: "
         "they know drawn motions alone (docs/weights.md); --from-scratch starts from random weights"

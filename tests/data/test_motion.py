@@ -259,6 +259,35 @@ def test_wrong_batches(wrong: dict[str, object]) -> None:
         MotionBatches(**{"batch_size": 1, **wrong})  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("wrong", [{"size": 15}, {"difficulty": math.nan}, {"split": "tests"}, {"seed": 2**31}])
+def test_batches_are_refused_before_the_first_is_drawn(wrong: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match=r"motion clip needs|did you mean 'test'|seed of motion batches"):
+        MotionBatches(**{"batch_size": 1, **wrong})  # type: ignore[arg-type]
+
+
+def test_a_seed_has_no_batches_of_another() -> None:
+    batches = MotionBatches(2**31, seed=1)
+    for number in (-1, 2):
+        with pytest.raises(ValueError, match=f"motion batch {number} is out of range: a seed has 2"):
+            batches.batch(number)
+
+
+@pytest.mark.parametrize(
+    ("labels", "seeds", "times", "told"),
+    [
+        ([45], [0], [[0.5]], "labels are from 0 to 44"),
+        ([-1], [0], [[0.5]], "labels are from 0 to 44"),
+        ([0], [-1], [[0.5]], "seeds of motion clips"),
+        ([0], [0, 1], [[0.5], [0.5]], r"got \[1\], \[2\] and"),
+        ([0, 1], [0, 1], [[0.5]], r"and \[1, 1\]"),
+        ([0], [0], [[]], r"and \[1, 0\]"),
+    ],
+)
+def test_clips_that_cannot_be_drawn(labels: list[int], seeds: list[int], times: list[list[float]], told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        draw_clips(torch.tensor(labels), torch.tensor(seeds), torch.tensor(times), size=16)
+
+
 # The proof, exact
 
 

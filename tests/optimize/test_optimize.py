@@ -127,19 +127,73 @@ def test_clips_of_another_size_are_refused(model: ClipClassifier, other: Tensor,
         ({"backend": "openvin"}, "did you mean 'openvino'"),
         ({"precision": "int8"}, "int8 needs calibration clips"),
         ({"calibration": clips(frames=2)}, r"calibration clips have shape \[2, 3, 2, 32, 46\]"),
+        ({"calibration": []}, "calibration holds no clip"),
+        ({"calibration": [clips()[0], "clip"]}, "clips are of type str; give a tensor"),
+        ({"calibration": 32}, "calibration is of type int; give clips"),
+        ({"calibration": clips() / 0}, "calibration clips hold infinite or undefined values"),
         ({"num_threads": 0}, "num_threads is 0"),
+        ({"num_threads": "2"}, "num_threads is '2'; it must be a whole number from 1 to 4096"),
+        ({"num_threads": 10**9}, "from 1 to 4096"),
+        ({"precision": torch.bfloat16}, r"unknown precision torch\.bfloat16"),
+        ({"backend": ["native"]}, r"unknown backend \['native'\]; did you mean 'native'"),
+        ({"example": [clips()]}, "clips are of type list; give a tensor"),
+        ({"example": clips()[:0]}, "the example holds no clip"),
+        ({"example": clips() / 0}, "infinite or undefined logits for the example"),
     ],
 )
 def test_wrong_arguments_are_named(model: ClipClassifier, arguments: dict[str, object], message: str) -> None:
     with pytest.raises(ArgumentError, match=message):
-        vov3d.optimize(model, clips(), **arguments)  # type: ignore[arg-type]
+        vov3d.optimize(model, **{"example": clips(), **arguments})  # type: ignore[arg-type]
 
 
 def test_networks_that_cannot_be_optimised_are_refused(model: ClipClassifier) -> None:
     with pytest.raises(ArgumentError, match="training mode"):
         vov3d.optimize(model.train(), clips())
+    model.eval().stem.train()
+    with pytest.raises(ArgumentError, match="a part of it, is in training mode"):
+        vov3d.optimize(model, clips())
+    model.eval().head.double()
+    with pytest.raises(ArgumentError, match=r"float64 on cpu; .*all of it at one place"):
+        vov3d.optimize(model, clips())
     with pytest.raises(ArgumentError, match="float64 on cpu"):
-        vov3d.optimize(model.eval().double(), clips().double())
+        vov3d.optimize(model.double(), clips().double())
+    with pytest.raises(ArgumentError, match="of type Identity; give one that create_model or load_trained returns"):
+        vov3d.optimize(torch.nn.Identity().eval(), clips())  # type: ignore[arg-type]
+
+
+def test_calibration_may_be_a_list_of_clips_or_of_batches(
+    model: ClipClassifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[Tensor | None] = []
+
+    def noted(job: Job) -> Compiled:
+        shown.append(job.calibration)
+        return Trunk(job.folded)
+
+    monkeypatch.setattr(choosing, "BACKENDS", {"noted": dataclasses.replace(wrong_by(1), compile=noted)})
+    whole = clips(3)
+    for given in (whole, [*whole], (whole[:2], whole[2]), whole.double()):
+        vov3d.optimize(model, clips(), "int8", backend="noted", calibration=given)
+        assert torch.equal(shown[-1], whole)  # type: ignore[arg-type]
+
+
+def test_logits_of_zeros_are_no_error(model: ClipClassifier) -> None:
+    torch.nn.init.zeros_(model.head.classifier.weight)
+    torch.nn.init.zeros_(model.head.classifier.bias)
+    fast = vov3d.optimize(model, clips(), "bf16", backend="torch")
+    assert (fast.max_error, fast.cosine) == (0, 1)
+
+
+def test_it_stays_where_and_what_it_is(model: ClipClassifier) -> None:
+    fast = vov3d.optimize(model, clips(), backend="torch")
+    logits = fast(clips())
+    assert torch.equal(fast.to("cpu").float()(clips()), logits)
+    for moved in (fast.half, fast.double, lambda: fast.to("meta")):
+        with pytest.raises(ArgumentError, match=r"stays float32 on cpu, and was to be torch\.float"):
+            moved()
+    assert torch.equal(fast(clips()), logits)
+    with pytest.raises(ArgumentError, match="cannot be traced"):
+        torch.jit.trace(fast, clips())
 
 
 @pytest.mark.parametrize(

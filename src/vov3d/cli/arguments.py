@@ -119,12 +119,19 @@ def add_fast(parser: argparse.ArgumentParser) -> None:
     """``--fast``: another engine."""
     parser.add_argument(
         "--fast",
-        type=one_of("precision", "fp32", "bf16", "int8"),
+        type=_precision,
         nargs="?",
         const="fp32",
         metavar="fp32|bf16|int8",
         help="let the quickest engine of this machine compute, in fp32 (the same answers), bf16 or int8",
     )
+
+
+def _precision(text: str) -> str:
+    """A precision; argparse takes what follows for one, if only the flag stands there."""
+    if Path(text).exists():
+        raise argparse.ArgumentTypeError(f"{text!r} is no precision; write --fast=fp32, or the videos before --fast")
+    return one_of("precision", "fp32", "bf16", "int8")(text)
 
 
 def add_views(parser: argparse.ArgumentParser) -> None:

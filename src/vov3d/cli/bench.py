@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from argparse import Namespace
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,8 @@ from vov3d.cli.verb import Answer, Verb
 
 if TYPE_CHECKING:
     from vov3d.compare.engines import Bench
+
+log = logging.getLogger("vov3d")
 
 
 def add_arguments(parser: Parser) -> None:
@@ -43,7 +46,7 @@ def add_arguments(parser: Parser) -> None:
 
 def run(args: Namespace) -> Answer:
     """Time."""
-    from vov3d.compare.engines import bench
+    from vov3d.compare.engines import EAGER, PLAIN, bench
     from vov3d.progress import task_progress
 
     with task_progress("runs") as on_progress:
@@ -58,7 +61,11 @@ def run(args: Namespace) -> Answer:
             rounds=args.rounds,
             on_progress=on_progress,
         )
-    return Answer(found, _text(found))
+    engines = [one for one in found.engines if one.backend not in (PLAIN, EAGER)]
+    nothing_ran = all(one.latency_ms is None for one in engines)
+    if nothing_ran:
+        log.error("vov3d: no back end ran, first %s: %s", engines[0].backend, engines[0].failure)
+    return Answer(found, _text(found), code=2 if nothing_ran else 0)
 
 
 def _text(found: Bench) -> str:

@@ -145,7 +145,8 @@ def resolve(args: Namespace) -> Recipe:
         if "optim.lr" in settings:
             raise UsageError("--scale-lr and --optim.lr say two things about the learning rate; give one of them")
         recipe = scale_lr(recipe, load_recipe(name))
-    check_start(str(name), recipe)
+    if not args.from_scratch:
+        check_start(str(name), recipe)
     return recipe
 
 

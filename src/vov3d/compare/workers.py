@@ -37,6 +37,7 @@ class Ready:
     facts: Mapping[str, float | str | None] = field(default_factory=dict)
 
 
+SECONDS_TO_END = 2.0
 Build = Callable[[], Ready]
 """What a process does first; it is pickled."""
 
@@ -119,7 +120,8 @@ class Worker:
 
     def close(self) -> None:
         """End the process."""
-        self._connection.close()
+        self._connection.close()  # which ends it, unless it computes; killed it would leave semaphores behind
+        self._process.join(SECONDS_TO_END)
         self._process.kill()
         self._process.join()
 

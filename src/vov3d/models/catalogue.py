@@ -170,10 +170,10 @@ def _weights_of(model: str, pretrained: str | Path) -> Path:
         return Path(pretrained)
     weights = find_weights(pretrained, model)
     if weights is None:
-        having = ", ".join(models_with(str(pretrained))) or "no network"
+        having = ", ".join(models_with(str(pretrained))) or "none"
         raise ArgumentError(
-            f"{model} has no weights {str(pretrained)!r} in this package; {having} has. A file of yours of that name "
-            f"is './{pretrained}'"
+            f"{model} has no weights {str(pretrained)!r} in this package; networks that have: {having}. A file of "
+            f"yours of that name is './{pretrained}'"
         )
     return weights.path
 

@@ -173,6 +173,8 @@ def check_clips(clips: Tensor) -> None:
     Raises:
         ArgumentError: it says what the clips are and what is allowed.
     """
+    if not isinstance(clips, Tensor):
+        raise ArgumentError(f"clips are of type {type(clips).__name__}; give a tensor [N, 3, T, H, W]")
     if clips.dim() != 5 or clips.shape[1] != 3:
         raise ArgumentError(
             f"clips have shape {list(clips.shape)}; allowed is [N, 3, T, H, W] (clips, RGB, frames, pixels)"

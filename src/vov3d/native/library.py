@@ -34,6 +34,7 @@ FLAGS = (
 NEEDED = ("avx512f", "avx512bw", "avx512dq", "avx512vl")
 NEEDED_BY = {"fp32": (), "bf16": ("avx512_bf16",), "int8": ("avx512_bf16", "avx512_vnni", "avx512vbmi")}
 COMPILERS = ("c++", "g++", "clang++")
+DIGEST_BYTES = hashlib.sha256().digest_size
 
 _AT = c_void_p  # values of some tensor
 _SIGNATURES = {
@@ -80,7 +81,7 @@ def load_library() -> ctypes.CDLL:
         raise ArgumentError(str(unavailable()))
     path = _cache_folder() / f"{_fingerprint(compiler)}.so"
     try:
-        if not path.is_file():
+        if not _is_whole(path):
             _compile(compiler, path)
         library = ctypes.CDLL(str(path))
     except OSError as error:
@@ -109,23 +110,31 @@ def _compile(compiler: str, path: Path) -> None:
 
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_suffix(".lock")):
-        if not path.is_file():
+        if not _is_whole(path):
             write_atomically(path, lambda temporary: _run_compiler(compiler, temporary))
 
 
 def _run_compiler(compiler: str, out: Path) -> None:
     command = [*compiler.split(), *FLAGS, "-o", str(out), str(SOURCES / "network.cpp")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
+    if done.returncode or not out.is_file():
         errors = (
             [line for line in done.stderr.splitlines() if "error" in line] or done.stderr.splitlines() or ["no word"]
         )
         raise ArgumentError(f"{compiler} could not compile the native kernel: {errors[0]}")
+    with out.open("ab") as file:
+        file.write(hashlib.sha256(out.read_bytes()).digest())
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether a library ends in the digest of the rest: a part of one would end the process that loads it."""
+    content = path.read_bytes() if path.is_file() else b""
+    return hashlib.sha256(content[:-DIGEST_BYTES]).digest() == content[-DIGEST_BYTES:]
 
 
 def _compiler() -> str | None:
     """The command that compiles C++: CXX, or the first of the usual names."""
-    named = os.environ.get("CXX")
+    named = os.environ.get("CXX", "").strip()
     if named:
         return named if shutil.which(named.split()[0]) else None
     return next((name for name in COMPILERS if shutil.which(name)), None)

@@ -10,5 +10,6 @@
 from vov3d.optimize.backend import PRECISIONS, Precision
 from vov3d.optimize.choosing import BACKENDS, optimize
 from vov3d.optimize.network import Optimized
+from vov3d.optimize.streaming import fast_stream
 
-__all__ = ["BACKENDS", "PRECISIONS", "Optimized", "Precision", "optimize"]
+__all__ = ["BACKENDS", "PRECISIONS", "Optimized", "Precision", "fast_stream", "optimize"]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import chain
 
 import torch
 from torch import Tensor
@@ -33,6 +34,8 @@ NEVER_CHOSEN = ("compile",)
 LARGEST_ERROR = 1e-4
 """How far off a float32 logit may be, over the largest."""
 
+MOST_THREADS = 4096
+
 LEAST_COSINE: Mapping[Precision, float] = {"fp32": 0.999999, "bf16": 0.99, "int8": 0.98}
 
 
@@ -47,7 +50,7 @@ def optimize(
     precision: Precision = "fp32",
     backend: str = "auto",
     *,
-    calibration: Tensor | None = None,
+    calibration: Tensor | Sequence[Tensor] | None = None,
     num_threads: int | None = None,
 ) -> Optimized:
     """Return a network that gives the same logits in less time, on a CPU or a CUDA GPU.
@@ -64,7 +67,8 @@ def optimize(
             and W.
         precision: of weights and activations: ``"fp32"``, ``"bf16"`` or ``"int8"``.
         backend: one of `BACKENDS`; ``"auto"`` takes the first that is there, takes this network, and passes the check.
-        calibration: for int8, clips ``[M, 3, T, H, W]`` like those to come, from which ranges are taken; 32 do well.
+        calibration: for int8, clips ``[M, 3, T, H, W]`` like those to come, from which ranges are taken, or a sequence
+            of such batches or of clips ``[3, T, H, W]``; 32 clips do well.
         num_threads: threads of an operator; by default torch's.
 
     Raises:
@@ -72,11 +76,16 @@ def optimize(
         OptimizeError: the back end is not there, cannot compute this network, or is too far off.
     """
     job = _job(model, example, precision, calibration, num_threads)
-    if backend != "auto" and backend not in BACKENDS:
-        raise ArgumentError(unknown_name("backend", backend, ["auto", *BACKENDS]))
+    allowed = ["auto", *BACKENDS]
+    if backend not in allowed:
+        raise ArgumentError(unknown_name("backend", backend, allowed))
     names = candidates(job.example.device.type) if backend == "auto" else [backend]
     with torch.no_grad(), exact_float32():
         expected = model(job.example)
+    if not expected.isfinite().all():
+        raise ArgumentError(
+            "the plain network gives infinite or undefined logits for the example; look at its weights and at the clips"
+        )
     passed_over: dict[str, str] = {}
     for name in names:
         reason = _elsewhere(BACKENDS[name], job) or BACKENDS[name].refuses(model, precision)
@@ -94,35 +103,71 @@ def optimize(
 
 
 def _job(
-    model: ClipClassifier, example: Tensor, precision: Precision, calibration: Tensor | None, num_threads: int | None
+    model: ClipClassifier,
+    example: Tensor,
+    precision: Precision,
+    calibration: Tensor | Sequence[Tensor] | None,
+    num_threads: int | None,
 ) -> Job:
     """The checked arguments."""
     if precision not in PRECISIONS:
         raise ArgumentError(unknown_name("precision", precision, PRECISIONS))
-    if model.training:
-        raise ArgumentError("the network is in training mode; call model.eval() first")
-    like = next(model.parameters())
-    if like.device.type not in ("cpu", "cuda") or like.dtype != torch.float32:
-        raise ArgumentError(
-            f"the network is {like.dtype} on {like.device}; only float32 on a CPU or a CUDA GPU can be optimised"
-        )
+    device = _device_of(model)
     check_clips(example)
-    if example.device != like.device:
-        raise ArgumentError(f"the example is on {example.device}, and the network on {like.device}; they go together")
+    if example.device != device:
+        raise ArgumentError(f"the example is on {example.device}, and the network on {device}; they go together")
+    if not len(example):
+        raise ArgumentError("the example holds no clip; give 1 or more")
     if precision == "int8" and calibration is None:
         raise ArgumentError("int8 needs calibration clips, like those that the network will see: calibration")
-    if calibration is not None:
-        check_clips(calibration)
-        if calibration.shape[1:] != example.shape[1:] or not len(calibration):
-            raise ArgumentError(
-                f"calibration clips have shape {list(calibration.shape)}, the example {list(example.shape)}; all but "
-                "the first number must be the same"
-            )
+    shown = None if calibration is None else _shown(calibration, example)
     threads = torch.get_num_threads() if num_threads is None else num_threads
-    if threads < 1:
-        raise ArgumentError(f"num_threads is {threads}; it must be 1 or more")
-    calibration = None if calibration is None else calibration.float()
-    return Job(model, folded(model), example.float(), precision, calibration, threads)
+    if type(threads) is not int or not 1 <= threads <= MOST_THREADS:
+        raise ArgumentError(f"num_threads is {threads!r}; it must be a whole number from 1 to {MOST_THREADS}")
+    return Job(model, folded(model), example.float(), precision, shown, threads)
+
+
+def _device_of(model: ClipClassifier) -> torch.device:
+    """Where a network is that can be optimised."""
+    if not isinstance(model, ClipClassifier):
+        raise ArgumentError(
+            f"the network is of type {type(model).__name__}; give one that create_model or load_trained returns"
+        )
+    if any(module.training for module in model.modules()):
+        raise ArgumentError("the network, or a part of it, is in training mode; call model.eval() first")
+    device = next(model.parameters()).device
+    for tensor in chain(model.parameters(), model.buffers()):
+        fits = tensor.dtype == torch.float32 or not tensor.is_floating_point()
+        if device.type not in ("cpu", "cuda") or tensor.device != device or not fits:
+            raise ArgumentError(
+                f"the network is {tensor.dtype} on {tensor.device}; only float32 on a CPU or a CUDA GPU can be "
+                "optimised, all of it at one place"
+            )
+    return device
+
+
+def _shown(calibration: Tensor | Sequence[Tensor], example: Tensor) -> Tensor:
+    """Calibration clips as one batch."""
+    if not isinstance(calibration, Tensor | list | tuple):
+        raise ArgumentError(
+            f"calibration is of type {type(calibration).__name__}; give clips [M, 3, T, H, W] or a list of clips"
+        )
+    batches = []
+    for given in [calibration] if isinstance(calibration, Tensor) else calibration:
+        single = isinstance(given, Tensor) and given.dim() == 4
+        clips = given[None] if single else given
+        check_clips(clips)
+        if clips.shape[1:] != example.shape[1:]:
+            raise ArgumentError(
+                f"calibration clips have shape {list(given.shape)}, the example {list(example.shape)}; all but the "
+                "number of clips must be the same"
+            )
+        if not clips.isfinite().all():
+            raise ArgumentError("calibration clips hold infinite or undefined values, which have no range")
+        batches.append(clips.to(example.device, torch.float32))
+    if not sum(map(len, batches)):
+        raise ArgumentError("calibration holds no clip; give 1 or more, 32 do well")
+    return torch.cat(batches)
 
 
 def _elsewhere(backend: Backend, job: Job) -> str | None:
@@ -147,7 +192,8 @@ def _tried(backend: Backend, job: Job, expected: Tensor) -> Optimized | str:
         torch.set_num_threads(before)
     scale = expected.abs().max().clamp_min(torch.finfo(torch.float32).tiny)
     optimized.max_error = float((logits - expected).abs().max() / scale)
-    optimized.cosine = float(torch.cosine_similarity(logits.double(), expected.double()).min())
+    cosines = torch.cosine_similarity(logits.double(), expected.double())
+    optimized.cosine = float(cosines.masked_fill((logits == expected).all(1), 1).min())  # all zeros have no direction
     if job.precision == "fp32" and not optimized.max_error <= LARGEST_ERROR:
         return f"its logits are off by {optimized.max_error:.1e} of the largest; allowed is {LARGEST_ERROR:.0e}"
     if not optimized.cosine >= LEAST_COSINE[job.precision]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import NoReturn, SupportsIndex
 
@@ -79,6 +79,15 @@ class Optimized(nn.Module):
             raise ArgumentError("an optimised network cannot be trained; train the network and optimise it again")
         return self
 
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Optimized:  # noqa: ARG002  torch's
+        moved = fn(torch.empty(0, device=self._device))
+        if (moved.dtype, moved.device) != (self.dtype, self._device):
+            raise ArgumentError(
+                f"an optimised network stays float32 on {self._device}, and was to be {moved.dtype} on {moved.device}; "
+                "move the network and optimise it again"
+            )
+        return self
+
     def __reduce_ex__(self, _protocol: SupportsIndex) -> NoReturn:
         raise ArgumentError("an optimised network lives in its process alone; save the network and optimise it again")
 
@@ -92,6 +101,10 @@ class Optimized(nn.Module):
         )
 
     def _map(self, clips: Tensor) -> Tensor:
+        if torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
+            raise ArgumentError(
+                "what an optimised network computes cannot be traced; trace or export the network itself"
+            )
         check_clips(clips)
         if tuple(clips.shape[2:]) != self._size:
             frames, rows, columns = self._size

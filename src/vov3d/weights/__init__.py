@@ -12,6 +12,8 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from vov3d.errors import CheckpointError
+
 FOLDER = Path(__file__).parent
 NAMES = ("motion",)
 
@@ -35,13 +37,23 @@ class Weights:
 
 @functools.cache
 def weights_in(folder: Path) -> tuple[Weights, ...]:
-    """Return the weights of a folder in the order of its ``index.json``."""
-    index: dict[str, dict[str, str]] = json.loads((folder / "index.json").read_text(encoding="utf-8"))
-    return tuple(
-        Weights(name, model, sha256, folder / f"{model}_{name}.safetensors")
-        for name, models in index.items()
-        for model, sha256 in models.items()
-    )
+    """Return the weights of a folder in the order of its ``index.json``.
+
+    Raises:
+        CheckpointError: if that is missing or damaged.
+    """
+    try:
+        index: dict[str, dict[str, str]] = json.loads((folder / "index.json").read_text(encoding="utf-8"))
+        return tuple(
+            Weights(name, model, sha256, folder / f"{model}_{name}.safetensors")
+            for name, models in index.items()
+            for model, sha256 in models.items()
+        )
+    except (OSError, ValueError, AttributeError) as error:
+        raise CheckpointError(
+            f"the weights of the package cannot be listed: {str(folder / 'index.json')!r} is missing or damaged; "
+            "install vov3d again"
+        ) from error
 
 
 def find_weights(name: str | Path | None, model: str | None = None) -> Weights | None:
@@ -53,6 +65,8 @@ def find_weights(name: str | Path | None, model: str | None = None) -> Weights |
         name: such as ``"motion"``.
         model: the network that they are for; by default the first that there are weights of this name for.
     """
+    if str(name) not in NAMES:
+        return None
     found = (one for one in weights_in(FOLDER) if one.name == str(name) and model in (None, one.model))
     return next(found, None)
 

@@ -10,10 +10,12 @@ from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 
 from vov3d.data.motion.classes import MOTION_CLASSES, Split, video_lengths
-from vov3d.data.motion.draw import draw_clips, lengths_of, numbers_of
+from vov3d.data.motion.draw import check_look, draw_clips, lengths_of, numbers_of
 from vov3d.data.motion.numbers import Numbers
 from vov3d.data.sampling import segment_bounds
 from vov3d.errors import unknown_name
+
+_MOST_SEEDS = 1 << 31  # each of 2**32 clips
 
 FrameChoice = Literal["random", "centre"]
 
@@ -72,13 +74,22 @@ class MotionBatches(IterableDataset[tuple[Tensor, Tensor]]):
                 f" seed and first >= 0; got {batch_size}, {num_frames}, {step}, {list(classes)}, {video_frames}, {seed}"
                 f" and {first}"
             )
+        if seed >= _MOST_SEEDS:
+            raise ValueError(f"seed of motion batches is {seed}; allowed is less than {_MOST_SEEDS}")
+        check_look(split, size, difficulty)
         self.classes, self.frames, self.device = tuple(classes), frames, torch.device(device)
         self.batch_size, self.num_frames, self.video_frames = batch_size, num_frames, video_frames
         self.split, self.size, self.difficulty = split, size, difficulty
         self.seed, self.first, self.step = seed, first, step
 
     def batch(self, number: int) -> tuple[Tensor, Tensor]:
-        """Batch ``number`` of all."""
+        """Batch ``number`` of all, from 0.
+
+        Raises:
+            ValueError: if its clips are those of another seed.
+        """
+        if not 0 <= number < (1 << 32) // self.batch_size:
+            raise ValueError(f"motion batch {number} is out of range: a seed has {2**32 // self.batch_size}, from 0")
         places = number * self.batch_size + torch.arange(self.batch_size, device=self.device)
         seeds = (self.seed << 32) + places
         labels = self._labels(places)

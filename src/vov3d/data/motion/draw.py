@@ -54,10 +54,16 @@ def draw_clips(
     Raises:
         ValueError: an argument out of its range.
     """
-    if split not in SPLITS:
-        raise ValueError(unknown_name("split of the motion set", split, SPLITS))
-    if size < 16 or not 0 <= difficulty <= 1:
-        raise ValueError(f"a motion clip needs size >= 16 and difficulty from 0 to 1; got {size} and {difficulty}")
+    check_look(split, size, difficulty)
+    if times.dim() != 2 or times.numel() == 0 or not labels.shape == seeds.shape == times.shape[:1]:
+        raise ValueError(
+            "motion clips need labels [N], seeds [N] and times [N, T], N and T at least 1; got "
+            f"{list(labels.shape)}, {list(seeds.shape)} and {list(times.shape)}"
+        )
+    if labels.is_cpu and not 0 <= int(labels.min()) <= int(labels.max()) < len(MOTION_CLASSES):
+        raise ValueError(f"labels are from 0 to {len(MOTION_CLASSES) - 1}; got {int(labels.min())} to {labels.max()}")
+    if seeds.is_cpu and int(seeds.min()) < 0:
+        raise ValueError(f"seeds of motion clips are 0 or more; got {int(seeds.min())}")
     labels, times = labels.to(seeds.device), times.to(seeds.device)
     num_clips, num_frames = times.shape
     clips = torch.empty(num_clips, 3, num_frames, size, size, dtype=torch.uint8, device=seeds.device)
@@ -71,6 +77,18 @@ def draw_clips(
                 labels[part], times[part, when], numbers, split=split, size=size, difficulty=difficulty
             )
     return clips
+
+
+def check_look(split: str, size: int, difficulty: float) -> None:
+    """Refuse what no clip can look like.
+
+    Raises:
+        ValueError: an argument out of its range.
+    """
+    if split not in SPLITS:
+        raise ValueError(unknown_name("split of the motion set", split, SPLITS))
+    if size < 16 or not 0 <= difficulty <= 1:
+        raise ValueError(f"a motion clip needs size >= 16 and difficulty from 0 to 1; got {size} and {difficulty}")
 
 
 def _drawn(labels: Tensor, times: Tensor, numbers: Numbers, *, split: str, size: int, difficulty: float) -> Tensor:

@@ -54,7 +54,7 @@ struct Pointwise : Step {
       const MapWriter<P, Out> writer{map + first * to.pitch(), beside(walk, first), to.pitch(), rectified};
       multiply<P>(panels, sources(walk, first), pixels, 0, panels.count, writer);
     };
-    stride == 1 ? share_pixels(walk.team, out.pixels(), CHUNK, task) : share_rows(walk.team, out, task);
+    stride == 1 ? share_pixels(walk, out, CHUNK, task) : share_rows(walk, out, task);
   }
 
   const Element* beside(const Walk& walk, long first) const {

@@ -96,11 +96,14 @@ struct Stem {
     for (int panel = 0; panel < spatial.count; ++panel) {
       const Vector shift = _mm512_load_ps(bias.data() + panel * LANES);
       const Mask lanes = first_lanes(to.pitch() - panel * LANES);
+      Vector taps[FRAMES];
+      for (int tap = 0; tap < FRAMES; ++tap)
+        taps[tap] = _mm512_load_ps(temporal.data() + (panel * FRAMES + tap) * LANES);
       for (long pixel = 0; pixel < pixels; ++pixel) {
         Vector x = shift;
+#pragma GCC unroll 5
         for (int tap = 0; tap < FRAMES; ++tap)
-          x = _mm512_fmadd_ps(_mm512_load_ps(around[tap] + panel * plane + pixel * LANES),
-                              _mm512_load_ps(temporal.data() + (panel * FRAMES + tap) * LANES), x);
+          x = _mm512_fmadd_ps(_mm512_load_ps(around[tap] + panel * plane + pixel * LANES), taps[tap], x);
         P::store(map + pixel * to.pitch() + panel * LANES, relu(x), lanes);
       }
     }

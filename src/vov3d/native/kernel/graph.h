@@ -116,9 +116,9 @@ inline void Graph::run(const float* clips, int num_clips, Shape clip, float* fea
   for (int thread = 0; thread < (apart ? threads : 1); ++thread) memory(thread);
   Team all(threads);
   std::atomic<int> next{0};
-  auto walk = [&](Team& team, int n, int where, int thread) {
+  auto walk = [&](Team& team, int member, int n, int where, int thread) {
     const Memory& memory = memories_[where];
-    const Walk walk{team, clip, clips + n * pixels, features + n * cells, memory.maps, memory.own,
+    const Walk walk{team, member, clip, clips + n * pixels, features + n * cells, memory.maps, memory.own,
                     scratch_[thread].data()};
     for (const auto& step : steps_) {
       const double begun = seconds && thread == 0 ? cpu_seconds() : 0;
@@ -128,9 +128,9 @@ inline void Graph::run(const float* clips, int num_clips, Shape clip, float* fea
   };
   auto work = [&](int thread) {
     Team one(1);
-    for (int n; (n = next.fetch_add(1)) < apart;) walk(one, n, thread, thread);
+    for (int n; (n = next.fetch_add(1)) < apart;) walk(one, 0, n, thread, thread);
     if (apart < num_clips) all.wait();
-    for (int n = apart; n < num_clips; ++n) walk(all, n, 0, thread);
+    for (int n = apart; n < num_clips; ++n) walk(all, thread, n, 0, thread);
   };
   enum { WAIT, GO, GIVE_UP };
   std::atomic<int> word{WAIT};

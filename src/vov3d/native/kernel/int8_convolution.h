@@ -87,7 +87,7 @@ struct BytePointwise : Step {
       const ByteWriter<TO> writer{matrix, map + first * pitch * value_bytes(TO), shortcut, beside};
       multiply_bytes(matrix, sources(walk, out, first), pixels, writer);
     };
-    stride == 1 ? share_pixels(walk.team, out.pixels(), TASK, task) : share_rows(walk.team, out, task);
+    stride == 1 ? share_evenly(walk, out.pixels(), TASK, task) : share_rows(walk, out, task);
   }
 
   std::vector<ByteSource> sources(const Walk& walk, Shape out, long first) const {
@@ -141,7 +141,7 @@ struct ByteStem : Step {
 
   void run(const Walk& walk) const override {
     const Shape out = walk.clip.strided(2);
-    walk.team.share((out.rows + ROWS - 1) / ROWS, [&](int tile) {
+    walk.share((out.rows + ROWS - 1) / ROWS, [&](int tile) {
       walk_tile(walk, out, tile * ROWS, std::min(out.rows, (tile + 1) * ROWS));
     });
   }

@@ -72,7 +72,7 @@ struct ByteUnit : Step {
     const Division parts = divide(in, out, walk.team.size());
     std::int64_t* totals = (std::int64_t*)walk.own[index];
     short* mixed = (short*)(walk.own[index] + totals_bytes(parts));
-    walk.team.share(parts.count(), [&](int i) {
+    walk.share(parts.count(), [&](int i) {
       const int strip = i % parts.strips, segment = i / parts.strips, pairs = (out.frames + 1) / 2;
       const Part part{out.rows * strip / parts.strips, out.rows * (strip + 1) / parts.strips,
                       pairs * segment / parts.segments * 2,
@@ -230,7 +230,7 @@ struct ByteUnit : Step {
     compute_gates(totals, count, out.pixels(), scratch.take<float>(channels), scratch.take<float>(gate.hidden), gates);
     Byte* active = scratch.take<Byte>((TASK + 2) * channels);
     const __m512i shift = _mm512_set1_epi16(short(zero));
-    share_pixels(walk.team, out.pixels(), TASK, [&](long first, long pixels) {
+    share_evenly(walk, out.pixels(), TASK, [&](long first, long pixels) {
       for (long i = 0; i < pixels * channels; i += 2 * channels)
         for (long c = 0; c < 2 * channels; c += 32) {
           const __m512i values = _mm512_loadu_si512(mixed + first * channels + i + c);

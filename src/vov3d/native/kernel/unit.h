@@ -19,7 +19,6 @@ template <class P>
 struct Unit : Step {
   using Element = typename P::Element;
   static constexpr long CACHE_BYTES = 500 << 10;
-  static constexpr int SMALL_MAP = 400;  // pixels of a frame that is not cut into rows
 
   Panels<P> expand, project;
   Buffer<float> taps, bias;  // [panel][tap][16], [panel][16]
@@ -63,7 +62,7 @@ struct Unit : Step {
     const Tiling tiling = tile(in, out, walk.team.size());
     float* totals = reinterpret_cast<float*>(walk.own[index]);
     Element* mixed = reinterpret_cast<Element*>(totals + totals_size(out));
-    walk.team.share(tiling.tiles * tiling.groups, [&](int task) {
+    walk.share(tiling.tiles * tiling.groups, [&](int task) {
       const auto [first_row, rows] = part(out.rows, tiling.tiles, task % tiling.tiles);
       const auto [first_panel, panels] = part(expand.count, tiling.groups, task / tiling.tiles);
       const Tile tile{first_row, rows, first_panel, panels};
@@ -105,7 +104,7 @@ struct Unit : Step {
   // As few as fit into the cache and give every thread as many; a small map is not cut into rows.
   Tiling tile(Shape in, Shape out, int threads) const {
     Tiling tiling{1, 1};
-    const bool small = out.frame() <= SMALL_MAP;
+    const bool small = is_small(out);
     int& parts = small ? tiling.groups : tiling.tiles;
     const int most = small ? expand.count : out.rows;
     for (parts = std::min(threads, most); parts < most && cache_bytes(in, out, tiling) > CACHE_BYTES;)
@@ -218,7 +217,7 @@ struct Unit : Step {
     if (gate.hidden) compute_gates(out, totals, gates, scratch.take<float>(gate.hidden));
     Element* active = scratch.take<Element>(long(expand.count) * CHUNK * LANES);
     const long plane = out.pixels() * LANES;
-    share_pixels(walk.team, out.pixels(), CHUNK, [&](long first, long pixels) {
+    share_pixels(walk, out, CHUNK, [&](long first, long pixels) {
       if (!gate.hidden) return project_pixels(walk, first, pixels, mixed + first * LANES, plane);
       for (int panel = 0; panel < expand.count; ++panel) {
         const Vector scale = _mm512_loadu_ps(gates + panel * LANES);
