@@ -24,7 +24,7 @@ from vov3d.resume import Position, ResumeFolder, ResumeState
 from vov3d.train_step import TrainStep
 
 EPOCHS = 20
-NORM_BATCHES, TEST_BATCH, TIMED = 20, 50, 10
+NORM_BATCHES, TEST_BATCH = 20, 50
 CHECKPOINT_SECONDS = 30.0
 Row = dict[str, str]
 
@@ -154,7 +154,6 @@ class Trial:
             "device": self.group.device.type,
             "parameters": str(count_parameters(model)),
             "gmacs": f"{gmacs_of(self.protocol, self.run):.4g}",
-            "ms": f"{1e3 * self._seconds_of_one():.4g}",
             "train_seconds": f"{self.seconds:.4g}",
             **found,
         }
@@ -182,18 +181,6 @@ class Trial:
             with self.step.autocast():
                 found.append(self.step.model(normalised(clips)).argmax(1).cpu() == labels[some])
         return torch.cat(found)
-
-    @torch.inference_mode()
-    def _seconds_of_one(self) -> float:
-        """The fastest of some runs of one clip, in plain torch."""
-        clip = normalised(self.source.batch(0)[0][:1])
-        times = []
-        for _ in range(TIMED):
-            begun = time.perf_counter()
-            with self.step.autocast():
-                self.step.model(clip).cpu()
-            times.append(time.perf_counter() - begun)
-        return min(times)
 
 
 def gmacs_of(protocol: Protocol, run: Run) -> float:
