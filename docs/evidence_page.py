@@ -126,7 +126,7 @@ def question_table(rows: Runs, question: Question, protocol: Protocol, times: Ti
                     *(
                         SYSTEMS[system].title,
                         str(frames),
-                        *_costs(runs, key_of(protocol, system, frames), times),
+                        *costs,
                         str(len(runs)),
                     ),
                     *(shown(_percents(runs, key)) for key in ("top1", "shuffled")),
