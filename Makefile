@@ -36,6 +36,7 @@ bench: setup ## measure what a CPU takes, in about a quarter of an hour, and wri
 
 study: setup ## train and test what docs/evidence.md asks for, about an hour on two cores, and write it anew
 	$(BIN)/python studies/evidence.py --share 1/2 & first=$$!; $(BIN)/python studies/evidence.py --share 2/2 && wait $$first
+	$(BIN)/python studies/clip_times.py
 	$(BIN)/python docs/make_tables.py
 
 check: setup ## lint, types, imports

@@ -11,6 +11,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 sys.path.append(str(ROOT / "studies"))
 
+from clip_times import Key, key_of, read_times  # noqa: E402
 from evidence import RESULTS, read_rows  # noqa: E402
 from evidence_texts import HEAD, NETWORKS, NOT_RUN, PROTOCOL, QUESTION_TEXTS, TITLES  # noqa: E402
 from questions import PACES, PROTOCOLS, QUESTIONS, SYSTEMS, Protocol, Question, runs_of  # noqa: E402
@@ -24,6 +25,7 @@ T_95 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
 
 TRAINED_STRIDE, MIN_SEEDS = 5, 3
 Runs = Sequence[Row]
+Times = Mapping[Key, float]
 
 
 def evidence_files(folder: Path = RESULTS) -> dict[str, str]:
@@ -40,7 +42,7 @@ def evidence_files(folder: Path = RESULTS) -> dict[str, str]:
             name = f"evidence-{preset}{f'-{number + 1}' if number else ''}"
             drawn = plots_of(rows, protocol)
             pictures |= {f"docs/{name}-{what}.svg": picture for what, picture in drawn.items()}
-            sections.append(section(rows, protocol, name, list(drawn)))
+            sections.append(section(rows, protocol, name, list(drawn), read_times(folder)))
     return {"docs/evidence.md": "\n".join([HEAD, *sections]), **pictures}
 
 
@@ -83,7 +85,7 @@ def verdict(differences: Sequence[float]) -> str:
 # ---- the page --------------------------------------------------------------------------------------------------------
 
 
-def section(rows: Runs, protocol: Protocol, name: str, plots: Sequence[str]) -> str:
+def section(rows: Runs, protocol: Protocol, name: str, plots: Sequence[str], times: Times) -> str:
     """What was found under one protocol."""
     first = rows[0]
     families = first["families"].split()
@@ -100,7 +102,7 @@ def section(rows: Runs, protocol: Protocol, name: str, plots: Sequence[str]) -> 
     }
     parts = [f"## {TITLES[protocol.name]}", PROTOCOL.format(**facts)]
     for key, question in QUESTIONS.items():
-        parts += [f"### {question.title}", QUESTION_TEXTS[key], question_table(rows, question, protocol)]
+        parts += [f"### {question.title}", QUESTION_TEXTS[key], question_table(rows, question, protocol, times)]
         parts.append(missing(rows, question, protocol))
     tables = {"top1": "", "families": family_table(rows, protocol), "tempo": tempo_table(rows, protocol)}
     for what in plots:
@@ -108,7 +110,7 @@ def section(rows: Runs, protocol: Protocol, name: str, plots: Sequence[str]) -> 
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def question_table(rows: Runs, question: Question, protocol: Protocol) -> str:
+def question_table(rows: Runs, question: Question, protocol: Protocol, times: Times) -> str:
     """One row for each system and number of frames."""
     reference = SYSTEMS[question.paired_with].title
     columns = ["system>", "frames", "M parameters", "GMACs", "ms", "seeds", "top-1, %", "shuffled, %"]
@@ -116,13 +118,17 @@ def question_table(rows: Runs, question: Question, protocol: Protocol) -> str:
     for frames in question.frames or (protocol.frames,):
         before = _runs(rows, question.paired_with, frames)
         for system in question.systems:
-            if SYSTEMS[system].build(protocol) is None:
-                continue
             runs = _runs(rows, system, frames)
+            costs = _costs(runs, key_of(protocol, system, frames), times)
             differences = paired(runs, before) if system != question.paired_with else []
             lines.append(
                 [
-                    *(SYSTEMS[system].title, str(frames), *_costs(runs), str(len(runs))),
+                    *(
+                        SYSTEMS[system].title,
+                        str(frames),
+                        *costs,
+                        str(len(runs)),
+                    ),
                     *(shown(_percents(runs, key)) for key in ("top1", "shuffled")),
                     shown(differences, 1, "+") if differences else "",
                     verdict(differences) if differences else "",
@@ -220,8 +226,9 @@ def _percents(runs: Runs, column: str) -> list[float]:
     return [100 * float(run[column]) for run in runs]
 
 
-def _costs(runs: Runs) -> tuple[str, str, str]:
+def _costs(runs: Runs, key: Key, times: Times) -> tuple[str, str, str]:
+    milliseconds = f"{times[key]:.1f}" if key in times else ""
     if not runs:
-        return "", "", ""
-    measured: Mapping[str, float] = {key: min(float(run[key]) for run in runs) for key in ("parameters", "gmacs", "ms")}
-    return f"{measured['parameters'] / 1e6:.2f}", f"{measured['gmacs']:.3g}", f"{measured['ms']:.1f}"
+        return "", "", milliseconds
+    parameters, gmacs = (float(runs[0][name]) for name in ("parameters", "gmacs"))
+    return f"{parameters / 1e6:.2f}", f"{gmacs:.3g}", milliseconds

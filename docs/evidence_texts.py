@@ -23,9 +23,9 @@ learning rate was set once, on VoV3D, and not tuned for each system: that may co
 **Numbers.** *top-1* is of test clips from scenes that no training clip shares; *shuffled* is the same with the frames
 of each clip in another order. ± is half of the 95% interval over seeds (Student's t). *Points over* a system are
 differences seed by seed, where both saw the same clips; *not told apart* says that their 95% interval holds zero, which
-is not to say that there is no difference. Intervals are not corrected for how many there are. GMACs are of one clip; ms
-are the fastest of ten runs of one clip: plain torch on one thread of a CPU, and on a GPU what trains there. The
-machines may have had other work.
+is not to say that there is no difference. Intervals are not corrected for how many there are. GMACs are of one clip,
+and so are ms, the median of some rounds in which all take turns: plain torch on one thread of a CPU, and on a GPU what
+trains there (`studies/clip_times.py`).
 """
 
 TITLES = {
@@ -52,8 +52,9 @@ Runs so far: {runs} of {planned}, {minutes} minutes of training in all ({device}
 step, {test_clips} to test; learning rate {lr}, {precision}. {networks}"""
 
 NETWORKS = {
-    "cpu": "VoV3D is 24 wide with one block in each stage, as have the ResNets, and X3D has its depth factor 1: they "
-    "stand for their kind, not for the published networks, and the training ends long before they learn no more.",
+    "cpu": "VoV3D is 24 wide with one block in each stage, as have the ResNets, and X3D has its depth factor 1; "
+    "VoV3D-L and X3D-L take about twice their multiply-adds, as the published ones do of M's. They stand for their "
+    "kind, not for the published networks, and the training ends long before they learn no more.",
     "gpu": "The networks are the published ones: M where not said otherwise, ResNet-50, R(2+1)D-18.",
 }
 

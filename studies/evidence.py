@@ -37,7 +37,7 @@ ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "studies" / "results"
 FACTS = ("processor", "cores", "gpus", "python", "torch", "vov3d")
 KEY = (*columns_of(PROTOCOLS["cpu"]), *Run._fields)
-NEEDED = (*KEY, "device", "parameters", "gmacs", "ms", "train_seconds", "top1", "shuffled")
+NEEDED = (*KEY, "device", "parameters", "gmacs", "train_seconds", "top1", "shuffled")
 
 
 def read_rows(folder: Path) -> list[Row]:
@@ -58,12 +58,18 @@ def read_rows(folder: Path) -> list[Row]:
     return list(rows.values())
 
 
-def results_path(folder: Path) -> Path:
+def results_path(folder: Path, what: str = "evidence") -> Path:
     """Where this machine writes today."""
     environment = describe_environment()
     machine = [*environment["gpus"], environment["processor"]][0]
     words = "".join(letter if letter.isalnum() else " " for letter in machine.lower()).split()[:3]
-    return folder / f"evidence-{'-'.join(words) or 'unknown'}-{date.today().isoformat()}.csv"
+    return folder / f"{what}-{'-'.join(words) or 'unknown'}-{date.today().isoformat()}.csv"
+
+
+def facts_of_machine() -> list[str]:
+    """The first lines of a file of results."""
+    environment: dict[str, object] = {**describe_environment()}
+    return [f"# {name}: {environment[name]}" for name in FACTS]
 
 
 def add_row(row: Row, folder: Path) -> None:
@@ -72,8 +78,7 @@ def add_row(row: Row, folder: Path) -> None:
     with sole_writer(folder, folder / f".{path.name}.lock"):
         old = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
         rows = [*csv.DictReader(line for line in old if not line.startswith("#")), row]
-        environment: dict[str, object] = {**describe_environment()}
-        facts = [line for line in old if line.startswith("#")] or [f"# {name}: {environment[name]}" for name in FACTS]
+        facts = [line for line in old if line.startswith("#")] or facts_of_machine()
         cells = [list(row), *([one[name] for name in row] for one in rows)]
         write_text(path, "\n".join(facts) + "\n" + csv_text(cells))
 

@@ -24,7 +24,7 @@ from vov3d.resume import Position, ResumeFolder, ResumeState
 from vov3d.train_step import TrainStep
 
 EPOCHS = 20
-NORM_BATCHES, TEST_BATCH, TIMED = 20, 50, 10
+NORM_BATCHES, TEST_BATCH = 20, 50
 CHECKPOINT_SECONDS = 30.0
 Row = dict[str, str]
 
@@ -72,7 +72,6 @@ class Trial:
         self.steps_per_epoch = protocol.clips // protocol.batch // self.recipe.train.epochs
         self.classes = classes_of(protocol.families)
         build = SYSTEMS[run.system].build(protocol)
-        assert build is not None, f"{run.system} is no system of the protocol {protocol.name}"
         torch.manual_seed(run.seed)
         self.step = TrainStep(self.recipe, build(len(self.classes)).to(group.device), group, self.steps_per_epoch)
         self.source = MotionBatches(
@@ -155,7 +154,6 @@ class Trial:
             "device": self.group.device.type,
             "parameters": str(count_parameters(model)),
             "gmacs": f"{gmacs_of(self.protocol, self.run):.4g}",
-            "ms": f"{1e3 * self._seconds_of_one():.4g}",
             "train_seconds": f"{self.seconds:.4g}",
             **found,
         }
@@ -184,23 +182,10 @@ class Trial:
                 found.append(self.step.model(normalised(clips)).argmax(1).cpu() == labels[some])
         return torch.cat(found)
 
-    @torch.inference_mode()
-    def _seconds_of_one(self) -> float:
-        """The fastest of some runs of one clip, in plain torch."""
-        clip = normalised(self.source.batch(0)[0][:1])
-        times = []
-        for _ in range(TIMED):
-            begun = time.perf_counter()
-            with self.step.autocast():
-                self.step.model(clip).cpu()
-            times.append(time.perf_counter() - begun)
-        return min(times)
-
 
 def gmacs_of(protocol: Protocol, run: Run) -> float:
     """1e9 multiply-adds of one clip; nothing is computed."""
     build = SYSTEMS[run.system].build(protocol)
-    assert build is not None
     with torch.device("meta"):
         model = build(len(classes_of(protocol.families)))
     return count_gmacs(model, run.frames, protocol.size)
