@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -176,12 +177,39 @@ def test_wrong_use_is_named() -> None:
     stream(clip_of(1))
     with pytest.raises(ArgumentError, match=r"\[3, 3, 1, 9, 8\], but this stream began with 2 cameras of 9x8 pixels"):
         stream(clip_of(1, cameras=3))
-    with pytest.raises(ArgumentError, match=r"cameras are \[-1\]; this stream has 2, counted from 0"):
-        stream.reset([-1])
+    wrong: list[Any] = [[-1], [True, False], 1, "0", [0.0], torch.tensor([1])]
+    for cameras in wrong:
+        with pytest.raises(ArgumentError, match=r"cameras are .*; this stream has 2, counted from 0"):
+            stream.reset(cameras)
+    for frames, given in ((None, "type NoneType"), (clip_of(0), r"shape \[2, 3, 0, 9, 8\]"), (clip_of(1)[0], "shape")):
+        with pytest.raises(ArgumentError, match=f"frames have {given}.*; a stream takes tensors"):
+            stream(frames)
+    partly = causal_network()
+    partly[3].train()
+    with pytest.raises(ArgumentError, match="training mode"):
+        Stream(partly)
     state = stream.state_dict()
     del state["0.overlap_add.owed0"]
     with pytest.raises(ArgumentError, match=r"of another network: 1 entries differ, first '0\.overlap_add\.owed0'"):
         stream.load_state_dict(state)
+    with pytest.raises(ArgumentError, match="of another network"):
+        stream.load_state_dict(None)
+    torn = {**stream.state_dict(), "0.overlap_add.owed0": torch.zeros(3, 6, 1, 9, 8)}
+    with pytest.raises(ArgumentError, match=r"of 2 cameras, but '0\.overlap_add\.owed0' is not"):
+        stream.load_state_dict(torn)
+
+
+def test_a_state_is_a_copy_of_plain_tensors() -> None:
+    network, clips = causal_network(), clip_of(4)
+    stream, other = Stream(network), Stream(network)
+    stream(clips[:, :, :3])
+    state = stream.state_dict()
+    assert all(tensor.is_contiguous() and not tensor.is_inference() for tensor in state.values())
+    other.load_state_dict(state)
+    for tensor in state.values():
+        tensor.zero_()
+    for one in (stream, other):
+        torch.testing.assert_close(one(clips[:, :, 3:]), network(clips), rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("shape", [(8, 8), (7, 8), (5, 3), (2, 1)])

@@ -184,17 +184,18 @@ class Stream:
     """A causal network in front of N cameras.
 
     ``stream(frames [N, 3, t, H, W]) -> logits [N, K]``, t frames of each camera at a time, with the network's weights.
-    Memory and time for a frame do not depend on how many came before. Nothing is recorded for gradients.
+    Memory and time for a frame do not depend on how many came before. Nothing is recorded for gradients. It is for one
+    thread at a time.
 
     Args:
         network: a network of causal layers, in evaluation.
 
     Raises:
-        ArgumentError: the network is in training mode.
+        ArgumentError: the network, or a part of it, is in training mode.
     """
 
     def __init__(self, network: nn.Module) -> None:
-        if network.training:
+        if any(module.training for module in network.modules()):
             raise ArgumentError("a network in training mode cannot stream: call eval() first")
         shared = {id(tensor): tensor for tensor in chain(network.parameters(), network.buffers())}
         self._network = copy.deepcopy(network, shared)
@@ -218,8 +219,11 @@ class Stream:
         A call that fails leaves everything as it was.
 
         Raises:
-            ArgumentError: the frames have another shape than those before.
+            ArgumentError: these are no frames, or they have another shape than those before.
         """
+        if not isinstance(frames, Tensor) or frames.dim() != 5 or 0 in frames.shape:
+            given = f"shape {list(frames.shape)}" if isinstance(frames, Tensor) else f"type {type(frames).__name__}"
+            raise ArgumentError(f"frames have {given}; a stream takes tensors [N, 3, t, H, W], t frames of N cameras")
         seen, kept = self.num_frames, self._past.kept
         if seen is not None and (len(frames), *frames.shape[3:]) != (len(seen), *kept[PIXELS].tolist()):
             rows, columns = kept[PIXELS].tolist()
@@ -243,8 +247,10 @@ class Stream:
             self._past.kept = {}
             return
         known = 0 if self.num_frames is None else len(self.num_frames)
-        if any(not 0 <= camera < known for camera in cameras):
-            raise ArgumentError(f"cameras are {list(cameras)}; this stream has {known}, counted from 0")
+        if not isinstance(cameras, Sequence) or any(type(one) is not int or not 0 <= one < known for one in cameras):
+            raise ArgumentError(
+                f"cameras are {cameras!r}; this stream has {known}, counted from 0: give a list of numbers"
+            )
         chosen = torch.tensor(list(cameras), dtype=torch.int64)
         self._past.kept = {
             name: tensor if name == PIXELS else tensor.index_fill(0, chosen.to(tensor.device), 0)
@@ -252,8 +258,8 @@ class Stream:
         }
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Return all that is remembered, by names that stay the same; nothing before the first frame."""
-        return dict(self._past.kept)
+        """Return a copy of all that is remembered, by names that stay the same; nothing before the first frame."""
+        return {name: tensor.clone(memory_format=torch.contiguous_format) for name, tensor in self._past.kept.items()}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Remember what a stream of the same network did.
@@ -261,8 +267,21 @@ class Stream:
         Raises:
             ArgumentError: the state is of another network.
         """
-        wrong = sorted(set(state) ^ self._names) if state else []
+        given = dict(state) if isinstance(state, Mapping) else {"": state}
+        wrong = sorted(set(given) ^ self._names) if given else []
         if wrong:
             raise ArgumentError(f"the state is of another network: {len(wrong)} entries differ, first {wrong[0]!r}")
+        cameras = len(given[NUM_FRAMES]) if given else 0
+        torn = [name for name, tensor in given.items() if name != PIXELS and len(tensor) != cameras]
+        if torn:
+            raise ArgumentError(f"the state is torn: it is of {cameras} cameras, but {torn[0]!r} is not")
         device = next(self._network.parameters()).device
-        self._past.kept = {name: tensor if name == PIXELS else tensor.to(device) for name, tensor in state.items()}
+        self._past.kept = {
+            name: _own(tensor, tensor.device if name == PIXELS else device) for name, tensor in given.items()
+        }
+
+
+def _own(tensor: Tensor, device: torch.device) -> Tensor:
+    """Return a copy in the memory format that frames have."""
+    formats = {4: torch.channels_last, 5: torch.channels_last_3d}
+    return tensor.to(device, copy=True, memory_format=formats.get(tensor.dim(), torch.contiguous_format))

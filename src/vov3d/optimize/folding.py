@@ -32,7 +32,7 @@ def folded(model: ClipClassifier) -> ClipClassifier:
         convolution.weight.copy_(weight)
         convolution.bias = nn.Parameter(bias.to(convolution.weight.dtype), requires_grad=False)
         parent, _, leaf = names[norm].rpartition(".")
-        setattr(network.get_submodule(parent), leaf, nn.Identity())
+        setattr(network.get_submodule(parent), leaf, nn.Identity().eval())
     return network
 
 
