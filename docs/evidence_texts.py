@@ -54,7 +54,8 @@ step, {test_clips} to test; learning rate {lr}, {precision}. {networks}"""
 NETWORKS = {
     "cpu": "VoV3D is 24 wide with one block in each stage, as have the ResNets, and X3D has its depth factor 1; "
     "VoV3D-L and X3D-L take about twice their multiply-adds, as the published ones do of M's. They stand for their "
-    "kind, not for the published networks, and the training ends long before they learn no more.",
+    "kind, not for the published networks, and the training ends long before they learn no more. The ResNets keep "
+    "their width: they are shown as many clips as VoV3D, and compute many times as much for each (GMACs).",
     "gpu": "The networks are the published ones: M where not said otherwise, ResNet-50, R(2+1)D-18.",
 }
 

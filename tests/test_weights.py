@@ -35,7 +35,7 @@ def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Weights:
     path = folder / "vov3d_m_motion.safetensors"
     whole = read_checkpoint(write_filled(tmp_path / "filled.safetensors", tiny_recipe()))
     halves = {name: tensor.half() if tensor.dim() > 1 else tensor for name, tensor in whole.tensors.items()}
-    write_checkpoint(path, halves, {**whole.description, "weights": {"licence": "Apache-2.0", "seed": 3}})
+    write_checkpoint(path, halves, {**whole.description, "weights": {"licence": "Apache-2.0", "top1": {"hands": 0.25}}})
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     (folder / "index.json").write_text(json.dumps({"motion": {"vov3d_m": digest, "vov3d_s": "of a later test"}}))
     monkeypatch.setattr(vov3d.weights, "FOLDER", folder)
@@ -101,7 +101,8 @@ def test_they_predict_and_are_measured_by_name(
     assert main(["predict", "motion", str(video), "--device", "cpu", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)[0]["top"][0]["label"] == by_name.top[0][0]
     found = info("motion", frames=4, crop=32, measure=False)
-    assert (found.name, found.num_classes, found.weights) == ("vov3d_m", 3, "licence Apache-2.0, seed 3")
+    said = f"licence Apache-2.0, top1 hands 0.250, sha256 {weights.sha256}"
+    assert (found.name, found.num_classes, found.weights) == ("vov3d_m", 3, said)
 
 
 def test_a_folder_or_file_of_that_name_is_meant_by_its_path(

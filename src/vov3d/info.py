@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from vov3d.checkpoint import read_checkpoint
+from vov3d.checkpoint import JSON, read_checkpoint
 from vov3d.errors import ArgumentError
 from vov3d.models import ClipClassifier
 from vov3d.models.counting import count_activations, count_gmacs, count_parameters
@@ -99,7 +99,12 @@ def _about(weights: Weights | None) -> str | None:
         return None
     about = read_checkpoint(weights.path).description.get("weights")
     assert isinstance(about, dict)
-    return ", ".join(f"{name} {value}" for name, value in about.items() if not isinstance(value, dict))
+    said = [f"{name} {_flat(value)}" for name, value in about.items()]
+    return ", ".join([*said, f"sha256 {weights.sha256}"])
+
+
+def _flat(value: JSON) -> str:
+    return " ".join(f"{name} {number:.3f}" for name, number in value.items()) if isinstance(value, dict) else str(value)
 
 
 @torch.inference_mode()
