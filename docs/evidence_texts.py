@@ -47,8 +47,8 @@ Not run yet: clips of 16x112x112, all 45 classes, the published networks. It nee
 }
 
 PROTOCOL = """\
-Runs so far: {runs} of {planned}, {minutes} minutes of training in all ({device}). {classes} classes of the families
-{families}, difficulty {difficulty}; chance is {chance}. Clips of {size}x{size} pixels, {clips} to train, {batch} a
+Runs so far: {runs} of {planned}, {minutes} minutes of training in all ({device}; by the clock, whatever else the
+machine did). {classes} classes of the families {families}, difficulty {difficulty}; chance is {chance}. Clips of {size}x{size} pixels, {clips} to train, {batch} a
 step, {test_clips} to test; learning rate {lr}, {precision}. {networks}"""
 
 NETWORKS = {
