@@ -172,7 +172,7 @@ def plots_of(rows: Runs, protocol: Protocol) -> dict[str, str]:
         mean, half = mean_and_half(_percents(_runs(rows, system, protocol.frames), "top1"))
         note = "one seed" if math.isnan(half) else f"± {half:.1f}"
         bars.append(Bar(SYSTEMS[system].title, mean / 100, note, emphasis=system == "vov3d"))
-    lead = tested[: len(STYLES)]
+    lead = [system for system in QUESTIONS["systems"].systems if system in tested][: len(STYLES)]
     names = [SYSTEMS[system].title for system in lead]
 
     def means(column: str) -> list[float | None]:

@@ -47,9 +47,10 @@ Not run yet: clips of 16x112x112, all 45 classes, the published networks. It nee
 }
 
 PROTOCOL = """\
-Runs so far: {runs} of {planned}, {minutes} minutes of training in all ({device}). {classes} classes of the families
-{families}, difficulty {difficulty}; chance is {chance}. Clips of {size}x{size} pixels, {clips} to train, {batch} a
-step, {test_clips} to test; learning rate {lr}, {precision}. {networks}"""
+Runs so far: {runs} of {planned}, {minutes} minutes of training in all ({device}; by the clock, whatever else the
+machine did). {classes} classes of the families {families}, difficulty {difficulty}; chance is {chance}. Clips of
+{size}x{size} pixels, {clips} to train, {batch} a step, {test_clips} to test; learning rate {lr}, {precision}.
+{networks}"""
 
 NETWORKS = {
     "cpu": "VoV3D is 24 wide with one block in each stage, as have the ResNets, and X3D has its depth factor 1; "
@@ -68,8 +69,8 @@ QUESTION_TEXTS = {
     "strided": "The paper's text concatenates the input of every block, its code not where a block strides.",
     "frames": "The same video in more or fewer frames; each system over VoV3D at the same number.",
     "top1": "At the protocol's number of frames.",
-    "families": "The plot shows the first six systems.",
+    "families": "The plot shows six of the systems that are compared with VoV3D-M.",
     "tempo": "Trained at one pace, tested at others: a stride of 5 stands for that of the training, as in the paper. "
     "Classes that are paces themselves are left out. A faster clip is through before its end, and stands still from "
-    "there. The plot shows the first six systems.",
+    "there. The plot shows six of the systems that are compared with VoV3D-M.",
 }
