@@ -26,7 +26,7 @@ def points(threads: list[int]) -> list[tuple[Clips, int]]:
 
 def main() -> None:
     """Measure and write the results."""
-    args = parser(__doc__, 30, (1, 2)).parse_args()
+    args = parser(__doc__, 40, (1, 2)).parse_args()
     wanted = points(args.threads)[: 1 if args.quick else None]
     weights = {(clips, threads): 1 + clips.frames * clips.crop**2 * clips.batch / 8e5 for clips, threads in wanted}
     rows = []
