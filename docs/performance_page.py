@@ -62,13 +62,11 @@ def performance_files() -> dict[str, str]:
 
 def _head(found: Found) -> str:
     facts = found["inference"].facts
-    parts = {one.facts["command"]: float(one.facts.get("seconds", 0)) for one in found.values()}
     rows = [row for one in found.values() for row in one.rows if row.get("q3_ms")]
     spread = statistics.median((number(row, "q3_ms") - number(row, "q1_ms")) / number(row, "ms") for row in rows)
     engines = "".join(f", {name} {facts[key]}" for key, name in ENGINES.items() if key in facts)
     kept = {key: facts[key] for key in ("processor", "cores", "torch")}
-    day, minutes = facts["started"][:10], sum(parts.values()) / 60
-    return HEAD.format(engines=engines, day=day, spread=spread, minutes=minutes, **kept)
+    return HEAD.format(engines=engines, day=facts["started"][:10], spread=spread, **kept)
 
 
 # ---- goals -----------------------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ HEAD = """\
 # What it costs
 
 VoV3D needs few multiply-adds; whether that becomes little time is up to the arithmetic. This page is made by
-`docs/make_tables.py` from what `make bench` measured in {minutes:.0f} minutes on {processor}, {cores} cores, with torch
+`docs/make_tables.py` from what `make bench` measured on {processor}, {cores} cores, with torch
 {torch}{engines}, on {day}. The results are in `benchmarks/results`, each file with its machine and command, and each
 part runs alone: `python benchmarks/inference.py --threads 1`.
 
