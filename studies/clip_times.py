@@ -7,14 +7,13 @@ python studies/clip_times.py --preset gpu --device cuda
 from __future__ import annotations
 
 import argparse
-import csv
 import statistics
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from evidence import RESULTS, facts_of_machine, results_path
+from evidence import RESULTS, facts_of_machine, results_path, rows_in
 from questions import PROTOCOLS, QUESTIONS, SYSTEMS, Protocol, runs_of
 from refusals import told_in_one_line
 from torch import nn
@@ -32,8 +31,7 @@ def read_times(folder: Path) -> dict[Key, float]:
     """The least of all machines and days, by all columns but the device and the time itself."""
     found: dict[Key, float] = {}
     for path in sorted(folder.glob(f"{NAME}-*.csv")):
-        lines = path.read_text(encoding="utf-8").splitlines()
-        for row in csv.DictReader(line for line in lines if not line.startswith("#")):
+        for row in rows_in(path):
             key = tuple(row[name] for name in COLUMNS[:5])
             found[key] = min(float(row["ms"]), found.get(key, float("inf")))
     return found

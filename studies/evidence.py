@@ -40,6 +40,12 @@ KEY = (*columns_of(PROTOCOLS["cpu"]), *Run._fields)
 NEEDED = (*KEY, "device", "parameters", "gmacs", "train_seconds", "top1", "shuffled")
 
 
+def rows_in(path: Path) -> list[Row]:
+    """The rows of one file of results, without what it was made with."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return list(csv.DictReader(line for line in lines if not line.startswith("#")))
+
+
 def read_rows(folder: Path) -> list[Row]:
     """All rows of all machines and days; of a run that two machines made, that of the first file.
 
@@ -48,8 +54,7 @@ def read_rows(folder: Path) -> list[Row]:
     """
     rows: dict[tuple[str, ...], Row] = {}
     for path in sorted(folder.glob("evidence-*.csv")):
-        lines = path.read_text(encoding="utf-8").splitlines()
-        for row in csv.DictReader(line for line in lines if not line.startswith("#")):
+        for row in rows_in(path):
             lacking = [name for name in NEEDED if not row.get(name)]
             if lacking or None in row or None in row.values():
                 what = f"lacks {', '.join(lacking[:3])}" if lacking else "has more or fewer cells than columns"
