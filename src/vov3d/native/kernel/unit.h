@@ -183,6 +183,7 @@ struct Unit : Step {
         row([&](int column, Vector x) {
           x = _mm512_add_ps(x, shift);
           sum = _mm512_add_ps(sum, x);
+          __builtin_prefetch(to_row + (columns + column) * LANES, 1, 2);  // to write the next row
           P::store(to_row + column * LANES, x);
         });
       else
@@ -219,15 +220,19 @@ struct Unit : Step {
     const long plane = out.pixels() * LANES;
     share_pixels(walk, out, CHUNK, [&](long first, long pixels) {
       if (!gate.hidden) return project_pixels(walk, first, pixels, mixed + first * LANES, plane);
-      for (int panel = 0; panel < expand.count; ++panel) {
-        const Vector scale = _mm512_loadu_ps(gates + panel * LANES);
-        for (long i = 0; i < pixels; ++i) {
-          const Vector x = P::load(mixed + panel * plane + (first + i) * LANES);
-          P::store(active + (panel * long(CHUNK) + i) * LANES, P::swish(_mm512_mul_ps(x, scale)));
-        }
-      }
+      for (int panel = 0; panel < expand.count; ++panel)
+        activate(mixed + panel * plane + first * LANES, pixels, _mm512_loadu_ps(gates + panel * LANES),
+                 active + panel * long(CHUNK) * LANES);
       project_pixels(walk, first, pixels, active, CHUNK * LANES);
     });
+  }
+
+  // One panel of a chunk. The next chunk is asked for meanwhile: it comes while this one is projected.
+  static void activate(const Element* mixed, long pixels, Vector gates, Element* active) {
+    for (long i = 0; i < pixels; ++i, mixed += LANES, active += LANES) {
+      __builtin_prefetch(mixed + CHUNK * LANES, 0, 2);
+      P::store(active, P::swish(_mm512_mul_ps(P::load(mixed), gates)));
+    }
   }
 
   void compute_gates(Shape out, const float* totals, float* gates, float* between) const {
