@@ -42,6 +42,7 @@ struct Float32 {
   static Vector load(const Element* at, Mask lanes) { return _mm512_maskz_loadu_ps(lanes, at); }
   static void store(Element* at, Vector x) { _mm512_storeu_ps(at, x); }
   static void store(Element* at, Vector x, Mask lanes) { _mm512_mask_storeu_ps(at, lanes, x); }
+  static void store(Element* at, __m128 x) { _mm_storeu_ps(at, x); }
   static Sum first_sum(const float* bias) { return _mm512_load_ps(bias); }
   static Sum add_product(Sum sum, __m512i word, __m512i weights) {
     return _mm512_fmadd_ps(_mm512_castsi512_ps(word), _mm512_castsi512_ps(weights), sum);
@@ -74,6 +75,7 @@ struct BFloat16 {
   static Vector load(const Element* at, Mask lanes) { return widen(_mm256_maskz_loadu_epi16(lanes, at)); }
   static void store(Element* at, Vector x) { _mm256_storeu_si256((__m256i*)at, narrow(x)); }
   static void store(Element* at, Vector x, Mask lanes) { _mm256_mask_storeu_epi16(at, lanes, narrow(x)); }
+  static void store(Element* at, __m128 x) { _mm_storel_epi64((__m128i*)at, (__m128i)_mm_cvtneps_pbh(x)); }
   static Sum first_sum(const float* bias) { return _mm512_load_ps(bias); }
   static Sum add_product(Sum sum, __m512i word, __m512i weights) {
     return _mm512_dpbf16_ps(sum, (__m512bh)word, (__m512bh)weights);
