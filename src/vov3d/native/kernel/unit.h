@@ -3,7 +3,7 @@
 // It is walked in tiles of rows or groups of panels, each small enough that what lies between the two products stays in
 // the core's cache, and each over all frames in turn:
 //
-//     frame t ── expand ──> tile with a border ── 3x3 ──> taps in time, owed to t-1, t, t+1 ──> output of frame t-1
+//     frame t ── expand ──> tile with a border ── 3x3 ──> taps in time, with the frames before ──> output of frame t-1
 //
 // Without a gate and with all panels in one tile that output is activated and projected at once. Else it is written,
 // the sums for the gate along with it, and a second pass activates and projects chunk by chunk. Before the first unit
@@ -115,8 +115,8 @@ struct Unit : Step {
   // What lies between the two products of one tile: [panel][row][column][16], `wide` with a border of zeros.
   struct Middle {
     Element* wide;
-    float* owed[2];
-    long wide_row, wide_plane, owed_plane;
+    float *older, *newer;  // what waits for the frames to come
+    long wide_row, wide_plane, narrow_plane;
   };
 
   template <int STRIDE, bool SEPARABLE>
@@ -125,8 +125,8 @@ struct Unit : Step {
     const int above = tile.first_row * STRIDE - 1;
     const int begin = std::max(above, 0), end = std::min(above + in_rows(tile.rows), in.rows);
     const long wanted = long(end - begin) * in.columns, pixels = long(tile.rows) * out.columns;
-    const Middle middle = take_middle(in, out, tile, scratch);
-    Element* here = fused ? scratch.take<Element>(tile.panels * middle.owed_plane) : nullptr;
+    Middle middle = take_middle(in, out, tile, scratch);
+    Element* here = fused ? scratch.take<Element>(tile.panels * middle.narrow_plane) : nullptr;
     int* places = scratch.take<int>(wanted);
     for (int y = begin, i = 0; y < end; ++y)
       for (int x = 0; x < in.columns; ++x) places[i++] = int((y - above) * middle.wide_row + (x + 1) * LANES);
@@ -140,10 +140,11 @@ struct Unit : Step {
         std::memset(middle.wide, 0, tile.panels * middle.wide_plane * sizeof(Element));
       const long first = (frame - 1) * out.frame() + long(tile.first_row) * out.columns;
       Element* done = fused ? here : mixed + (tile.first_panel * out.pixels() + first) * LANES;
-      const long done_plane = fused ? middle.owed_plane : out.pixels() * LANES;
+      const long done_plane = fused ? middle.narrow_plane : out.pixels() * LANES;
       for (int panel = 0; panel < tile.panels; ++panel)
         mix_panel<STRIDE, SEPARABLE>(middle, tile, panel, out.columns, frame > 0, done + panel * done_plane, sums);
-      if (fused && frame > 0) project_pixels(walk, first, pixels, here, middle.owed_plane);
+      std::swap(middle.older, middle.newer);
+      if (fused && frame > 0) project_pixels(walk, first, pixels, here, middle.narrow_plane);
     }
   }
 
@@ -151,12 +152,12 @@ struct Unit : Step {
     Middle middle{};
     middle.wide_row = long(in.columns + 2) * LANES;
     middle.wide_plane = in_rows(tile.rows) * middle.wide_row;
-    middle.owed_plane = long(tile.rows) * out.columns * LANES;
+    middle.narrow_plane = long(tile.rows) * out.columns * LANES;
     middle.wide = scratch.take<Element>(tile.panels * middle.wide_plane);
     std::memset(middle.wide, 0, tile.panels * middle.wide_plane * sizeof(Element));
-    for (float*& owed : middle.owed) {
-      owed = scratch.take<float>(tile.panels * middle.owed_plane);
-      std::memset(owed, 0, tile.panels * middle.owed_plane * 4);
+    for (float** waiting : {&middle.older, &middle.newer}) {
+      *waiting = scratch.take<float>(tile.panels * middle.narrow_plane);
+      std::memset(*waiting, 0, tile.panels * middle.narrow_plane * 4);
     }
     return middle;
   }
@@ -171,11 +172,11 @@ struct Unit : Step {
       Element* to_row = done + long(y) * columns * LANES;
       float* total = sums + (long(y) * expand.count + panel) * LANES;
       Vector sum = _mm512_load_ps(total);
-      const long owed_row = panel * middle.owed_plane + long(y) * columns * LANES;
+      const long narrow_row = panel * middle.narrow_plane + long(y) * columns * LANES;
       auto row = [&](auto finish) {
         Depthwise<P, STRIDE, SEPARABLE>::row(middle.wide + panel * middle.wide_plane + y * STRIDE * middle.wide_row,
-                                             middle.wide_row, kernel, middle.owed[0] + owed_row,
-                                             middle.owed[1] + owed_row, columns, finish);
+                                             middle.wide_row, kernel, middle.older + narrow_row,
+                                             middle.newer + narrow_row, columns, finish);
       };
       if (!ends)
         row([](int, Vector) {});
