@@ -1,6 +1,6 @@
 // Depthwise 3x3x3 convolutions in space and time, one panel of 16 channels and one output row at a time.
 //
-// Frames come one by one, and each is read once: what later outputs need of the last two frames waits in two maps, which
+// Frames come one by one, and each is read once: what later outputs need of the last two frames waits in two maps that
 // change places with every frame.
 #pragma once
 #include "precision.h"
@@ -15,8 +15,8 @@ struct Depthwise {
   using Element = typename P::Element;
   static constexpr int KERNELS = SEPARABLE ? 1 : 3;
 
-  // One output row: `above` is the input of its first tap, `older` and `newer` what waits; what is to wait longest is left
-  // in `older`. finish(column, value) takes each output of the frame before.
+  // One output row: `above` is the input of its first tap, `older` and `newer` are what waits; what is to wait longest
+  // is left in `older`. finish(column, value) takes each output of the frame before.
   template <class Finish>
   static void row(const Element* above, long pitch, const float* taps, float* older, float* newer, int columns,
                   const Finish& finish) {

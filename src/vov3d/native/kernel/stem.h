@@ -94,14 +94,14 @@ struct Stem {
     }
   }
 
-  // Each row asks for what it reads of the next frame.
+  // What the next frame is made of comes meanwhile.
   void convolve_frame(const Walk& walk, int frame, int first, int last, const Parted& parted, float* map) const {
     const Shape &in = walk.clip, out = in.strided(2);
     for (int row = first; row < last; ++row)
       for (int column = 0; column < out.columns; column += LANES) {
         for (int colour = 0; colour < COLOURS; ++colour)
           for (int y = 2 * row; y < 2 * row + 2; ++y)
-            fetch(walk.pixels + ((long(colour) * in.frames + frame + 1) * in.rows + y) * in.columns + 2 * column, 128);
+            fetch(walk.pixels + ((long(colour) * in.frames + frame + 1) * in.rows + y) * in.columns + 2 * column, 2 * LANES * 4);
         const float* from = parted.data + 2 * (row - first) * parted.row + column;
         float* at = map + (row - first) * width(out) + column;
         for (int channel = 0, left; (left = to.pitch() - channel) > 0;)
