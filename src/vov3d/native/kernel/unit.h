@@ -188,7 +188,11 @@ struct Unit : Step {
           P::store(to_row + column * LANES, x);
         });
       else
-        row([&](int column, Vector x) { P::store(to_row + column * LANES, P::swish(_mm512_add_ps(x, shift))); });
+        row([&](int column, Vector x) {
+          Vector one[]{_mm512_add_ps(x, shift)};
+          P::swish(one);
+          P::store(to_row + column * LANES, one[0]);
+        });
       _mm512_store_ps(total, sum);
     }
   }
@@ -230,10 +234,20 @@ struct Unit : Step {
 
   // One panel of a chunk. The next chunk is asked for meanwhile: it comes while this one is projected.
   static void activate(const Element* mixed, long pixels, Vector gates, Element* active) {
-    for (long i = 0; i < pixels; ++i, mixed += LANES, active += LANES) {
-      __builtin_prefetch(mixed + CHUNK * LANES, 0, 2);
-      P::store(active, P::swish(_mm512_mul_ps(P::load(mixed), gates)));
-    }
+    long pixel = 0;
+    for (; pixel + 8 <= pixels; pixel += 8) activate<8>(mixed + pixel * LANES, gates, active + pixel * LANES);
+    for (; pixel < pixels; ++pixel) activate<1>(mixed + pixel * LANES, gates, active + pixel * LANES);
+  }
+
+  template <int COUNT>
+  static void activate(const Element* mixed, Vector gates, Element* active) {
+    Vector x[COUNT];
+    for_each<COUNT>([&](int i) {
+      __builtin_prefetch(mixed + (CHUNK + i) * LANES, 0, 2);
+      x[i] = _mm512_mul_ps(P::load(mixed + i * LANES), gates);
+    });
+    P::swish(x);
+    for_each<COUNT>([&](int i) { P::store(active + i * LANES, x[i]); });
   }
 
   void compute_gates(Shape out, const float* totals, float* gates, float* between) const {
