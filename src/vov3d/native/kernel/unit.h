@@ -18,7 +18,7 @@ namespace vov3d {
 template <class P>
 struct Unit : Step {
   using Element = typename P::Element;
-  static constexpr long CACHE_BYTES = 500 << 10;
+  static constexpr long CACHE_BYTES = 800 << 10, BESIDE_FRONT = 500 << 10;
 
   Panels<P> expand, project;
   Buffer<float> taps, bias;  // [panel][tap][16], [panel][16]
@@ -107,7 +107,7 @@ struct Unit : Step {
     const bool small = is_small(out);
     int& parts = small ? tiling.groups : tiling.tiles;
     const int most = small ? expand.count : out.rows;
-    for (parts = std::min(threads, most); parts < most && cache_bytes(in, out, tiling) > CACHE_BYTES;)
+    for (parts = std::min(threads, most); parts < most && cache_bytes(in, out, tiling) > (front ? BESIDE_FRONT : CACHE_BYTES);)
       parts = std::min(parts + threads, most);
     return tiling;
   }
