@@ -100,8 +100,10 @@ struct Stem {
     for (int row = first; row < last; ++row)
       for (int column = 0; column < out.columns; column += LANES) {
         for (int colour = 0; colour < COLOURS; ++colour)
-          for (int y = 2 * row; y < 2 * row + 2; ++y)
-            fetch(walk.pixels + ((long(colour) * in.frames + frame + 1) * in.rows + y) * in.columns + 2 * column, 2 * LANES * 4);
+          for (int y = 2 * row; y < 2 * row + 2; ++y) {
+            const long next = (long(colour) * in.frames + frame + 1) * in.rows + y;
+            fetch(walk.pixels + next * in.columns + 2 * column, 2 * LANES * 4);
+          }
         const float* from = parted.data + 2 * (row - first) * parted.row + column;
         float* at = map + (row - first) * width(out) + column;
         for (int channel = 0, left; (left = to.pitch() - channel) > 0;)

@@ -107,7 +107,8 @@ struct Unit : Step {
     const bool small = is_small(out);
     int& parts = small ? tiling.groups : tiling.tiles;
     const int most = small ? expand.count : out.rows;
-    for (parts = std::min(threads, most); parts < most && cache_bytes(in, out, tiling) > (front ? BESIDE_FRONT : CACHE_BYTES);)
+    const long room = front ? BESIDE_FRONT : CACHE_BYTES;
+    for (parts = std::min(threads, most); parts < most && cache_bytes(in, out, tiling) > room;)
       parts = std::min(parts + threads, most);
     return tiling;
   }
