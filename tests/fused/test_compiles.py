@@ -19,11 +19,11 @@ SHARED_BYTES = 227 * 1024
     ("networks", "dtype", "least", "most_spilled"),
     [(["vov3d_m", "vov3d_l", "x3d_m"], "bfloat16", 340, 0), (["vov3d_m"], "float32", 140, 512)],
 )
-def test_kernels_compile_for_hopper_and_half_precision_spills_nothing(
+def test_kernels_compile_for_gpu_and_half_precision_spills_nothing(
     networks: list[str], dtype: str, least: int, most_spilled: int
 ) -> None:
     environment = {key: value for key, value in os.environ.items() if key != "TRITON_INTERPRET"}
-    script = Path(__file__).with_name("compile_for_hopper.py")
+    script = Path(__file__).with_name("compile_for_gpu.py")
     command = [sys.executable, script, "--networks", *networks, "--dtype", dtype]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]

@@ -70,14 +70,14 @@ def pointwise(before: Before, weight: Tensor, *, wants_sums: bool = True) -> tup
     from vov3d.fused.kernels import pointwise_forward
 
     (clips, positions, inner), channels = before.y.shape, len(weight)
-    block = tiles.pointwise(inner, channels)
+    block = tiles.pointwise(inner, channels, before.y.element_size())
     count = parts_of(positions, block["ROWS"])
     out = before.y.new_empty(clips, positions, channels)
     sums = _sums(before.y, count, channels) if wants_sums else None
     pointwise_forward[clips * count, parts_of(channels, block["COLUMNS"])](
         *(before.y, weight, *before.affine, out, sums, positions, inner, channels, before.y.stride(1), count),
         AFFINE=before.scale is not None,
-        ACT=before.activation,
+        ACT=int(before.activation),
         SUMS=wants_sums,
         **_types(before.y.dtype),
         **block,
@@ -92,7 +92,7 @@ def pointwise_gradients(
     from vov3d.fused.kernels import pointwise_gradient
 
     (clips, positions, inner), channels = before.y.shape, len(weight)
-    block = tiles.pointwise_gradient(inner, channels)
+    block = tiles.pointwise_gradient(inner, channels, before.y.element_size())
     count, columns = parts_of(positions, block["ROWS"]), parts_of(inner, block["COLUMNS"])
     parts = shares(clips * count, columns)
     through = through if through is None else even_rows(through)
@@ -104,12 +104,12 @@ def pointwise_gradients(
         *(positions, inner, channels, before.y.stride(1), inner if through is None else through.stride(1)),
         *(count, clips * count, parts),
         AFFINE=before.scale is not None,
-        ACT=before.activation,
+        ACT=int(before.activation),
         THROUGH=through is not None,
         **_types(before.y.dtype),
         **block,
         num_warps=tiles.GRADIENT_WARPS,
-        num_stages=_stages(before.y.device, before.y.element_size()),
+        num_stages=tiles.stages(capability(before.y.device), before.y.element_size()),
     )
     return gradient, _summed(sums), of_weight.sum(0)
 
@@ -245,10 +245,9 @@ def _summed(sums: Tensor | None) -> Pair:
 
 
 @cache
-def _stages(device: torch.device, value_bytes: int) -> int:
-    """Return how many tiles there is shared memory for: of 16 bits a value three, in 227 KiB."""
-    data_centre = device.type != "cuda" or torch.cuda.get_device_capability(device)[0] in (9, 10)
-    return 3 if value_bytes == 2 and data_centre else 1
+def capability(device: torch.device) -> tuple[int, int]:
+    """Return a GPU's compute capability; without one, that of a Hopper GPU."""
+    return torch.cuda.get_device_capability(device) if device.type == "cuda" else (9, 0)
 
 
 @cache
@@ -274,7 +273,7 @@ def _walking(before: Before, walk: Walk, block: dict[str, int]) -> dict[str, Any
     return {
         "STRIDE": walk.stride,
         "SEPARABLE": walk.separable,
-        "ACT": before.activation,
+        "ACT": int(before.activation),
         "ACC": _types(before.y.dtype)["ACC"],
         **block,
     }

@@ -103,12 +103,15 @@ class Replayed:
         gradient: what is recorded. It draws from torch's own generator and changes nothing but gradients and buffers.
         model: whose gradients and buffers.
         record: how.
+
+    Attributes:
+        refused: why it is not recorded, in words; empty as long as it may be.
     """
 
     def __init__(self, gradient: Gradient, model: nn.Module, record: Recorder = record_cuda_graph) -> None:
         self._gradient, self._model, self._record = gradient, model, record
         self._recording: _Recording | None = None
-        self._calls, self._refused = 0, False
+        self._calls, self.refused = 0, ""
 
     @property
     def is_recorded(self) -> bool:
@@ -120,7 +123,7 @@ class Replayed:
         self._calls += 1
         if self._recording is not None and self._recording.fits(clips, targets, share):
             return self._replayed(self._recording, clips, targets)
-        if self._recording is None and self._calls > 1 and not self._refused:
+        if self._recording is None and self._calls > 1 and not self.refused:
             return self._recorded(clips, targets, share)
         return self._gradient(clips, targets, share)
 
@@ -147,8 +150,8 @@ class Replayed:
             if not apart <= TOLERANCE:
                 raise RuntimeError(f"a gradient is {apart:.1%} of its norm off")
         except RuntimeError as error:
-            self._refused = True
-            log.info("the training step is not replayed as a graph: %s", str(error).partition("\n")[0])
+            self.refused = str(error).partition("\n")[0] or type(error).__name__
+            log.info("the training step is not replayed as a graph: %s", self.refused)
         else:
             self._recording = recording
         self._restore(after)

@@ -1,4 +1,4 @@
-"""Shapes of tiles, and how programs share them: powers of two that a Hopper GPU holds in registers (tested)."""
+"""Shapes of tiles, and how programs share them: powers of two that a GPU holds in registers and shared memory (tested)."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ Block = dict[str, int]
 POINTWISE = {"ROWS": 128, "INNER": 32, "COLUMNS": 64}
 POINTWISE_GRADIENT = {"ROWS": 64, "INNER": 64, "COLUMNS": 64}
 KEPT = 14336  # sums of a weight's gradient that a program keeps
+SMALL = 4096  # values of a weight beside which all rows of a tile fit
 DEPTHWISE = {"HEIGHT": 4, "WIDTH": 8, "CHANNELS": 32}
 RESIDUAL = {"ROWS": 64, "COLUMNS": 64}
 GATE_TILES = 16
@@ -19,19 +20,21 @@ def power(count: int) -> int:
     return max(16, 1 << (count - 1).bit_length())
 
 
-def pointwise(inner: int, channels: int) -> Block:
+def pointwise(inner: int, channels: int, value_bytes: int = 2) -> Block:
     """Return the tile of a product of rows of ``inner`` channels with a weight."""
-    return _fitted(POINTWISE, INNER=inner, COLUMNS=channels)
+    block = _fitted(POINTWISE, INNER=inner, COLUMNS=channels)
+    return {**block, "ROWS": block["ROWS"] // (2 if value_bytes == 4 else 1)}
 
 
-def pointwise_gradient(inner: int, channels: int) -> Block:
-    """Return the tile of its gradient: as many columns as a program can keep sums of."""
+def pointwise_gradient(inner: int, channels: int, value_bytes: int = 2) -> Block:
+    """Return the tile of its gradient: as many columns as a program can keep sums of, few rows of 32-bit values."""
     block = _fitted(POINTWISE_GRADIENT, INNER=channels, COLUMNS=inner)
     kept = parts_of(channels, block["INNER"]) * block["INNER"]
     while block["COLUMNS"] > 16 and kept * block["COLUMNS"] > KEPT:
         block["COLUMNS"] //= 2
-    is_narrow = kept <= block["INNER"] and inner % 4 == 0  # of rows that are not aligned a thread keeps more places
-    return {**block, "ROWS": block["ROWS"] // (1 if is_narrow else 2)}
+    is_small = kept <= block["INNER"] and inner * channels <= SMALL
+    fits = is_small and inner % 4 == 0  # of rows that are not aligned a thread keeps more places
+    return {**block, "ROWS": block["ROWS"] // (1 if fits else 2) // (2 if value_bytes == 4 else 1)}
 
 
 def depthwise(channels: int) -> Block:
@@ -47,6 +50,11 @@ def depthwise_gradient(channels: int, *, separable: bool) -> Block:
 def residual(channels: int) -> Block:
     """Return the tile of a sum."""
     return _fitted(RESIDUAL, COLUMNS=channels)
+
+
+def stages(capability: tuple[int, int], value_bytes: int) -> int:
+    """Return how many tiles of a gradient there is shared memory for: of 16-bit values three in 227 KiB, else one."""
+    return 3 if value_bytes == 2 and capability[0] in (9, 10) else 1
 
 
 def parts_of(size: int, length: int) -> int:
