@@ -193,7 +193,7 @@ def _run(chosen: Mapping[str, Part], seconds: float, out: Path, words: list[str]
         return 130
     finally:
         for name, part in missing.items():
-            results.setdefault(part.results, []).append({"part": name, "failure": "left out: the time was over"})
+            results.setdefault(part.results, []).append({"part": name, "failure": "left out"})
             write_results(part.results, results[part.results], out, machine=machine, **facts)
         write_json("gpu", results, out, machine=machine, **facts)
 

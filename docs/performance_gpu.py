@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 from performance_results import NAMES, RESULTS, Results, Row, goal, ms, newest, number, shown, table, times
@@ -133,12 +134,18 @@ def _goals(training: Results, pair: Results | None) -> list[list[str]]:
         for (_, values), value in zip(aims.values(), found, strict=True):
             values.append(value)
     goals = [
-        goal(f"VoV3D-M and L, a step: {name}", aim, values, at_most="peak" in name or "floor" in name)
+        goal(f"VoV3D-M and L, a step: {name}{_of(values)}", aim, values, at_most="peak" in name or "floor" in name)
         for name, (aim, values) in aims.items()
     ]
     keys = ("forward_of_copy_rate", "backward_of_copy_rate")
     shares = [number(row, key) for row in pair.rows for key in keys] if pair else []
-    return [*goals, goal("the depthwise pair, forward and backward, of the rate of a copy", 0.6, shares, "{:.2f}", at_most=False)]
+    return [*goals, goal("the depthwise pair, both ways, of the rate of a copy", 0.6, shares, "{:.2f}", at_most=False)]
+
+
+def _of(values: Sequence[float]) -> str:
+    """Say how many there are, if some could not be measured."""
+    known = sum(map(math.isfinite, values))
+    return "" if known == len(values) else f" ({known} of {len(values)} measured)"
 
 
 def _steps(training: Results) -> str:

@@ -92,7 +92,8 @@ def pointwise_gradients(
     from vov3d.fused.kernels import pointwise_gradient
 
     (clips, positions, inner), channels = before.y.shape, len(weight)
-    block = tiles.pointwise_gradient(inner, channels, before.y.element_size())
+    value_bytes, made_for = before.y.element_size(), capability(before.y.device)
+    block = tiles.pointwise_gradient(inner, channels, value_bytes, made_for)
     count, columns = parts_of(positions, block["ROWS"]), parts_of(inner, block["COLUMNS"])
     parts = shares(clips * count, columns)
     through = through if through is None else even_rows(through)
@@ -109,7 +110,7 @@ def pointwise_gradients(
         **_types(before.y.dtype),
         **block,
         num_warps=tiles.GRADIENT_WARPS,
-        num_stages=tiles.stages(capability(before.y.device), before.y.element_size()),
+        num_stages=tiles.stages(value_bytes, made_for),
     )
     return gradient, _summed(sums), of_weight.sum(0)
 
@@ -245,9 +246,9 @@ def _summed(sums: Tensor | None) -> Pair:
 
 
 @cache
-def capability(device: torch.device) -> tuple[int, int]:
+def capability(device: torch.device) -> tiles.Capability:
     """Return a GPU's compute capability; without one, that of a Hopper GPU."""
-    return torch.cuda.get_device_capability(device) if device.type == "cuda" else (9, 0)
+    return torch.cuda.get_device_capability(device) if device.type == "cuda" else tiles.HOPPER
 
 
 @cache

@@ -1,8 +1,10 @@
-"""Shapes of tiles, and how programs share them: powers of two that a GPU holds in registers and shared memory (tested)."""
+"""Shapes of tiles, and how programs share them: powers of two that a GPU holds in registers (tested)."""
 
 from __future__ import annotations
 
 Block = dict[str, int]
+Capability = tuple[int, int]
+HOPPER: Capability = (9, 0)
 
 POINTWISE = {"ROWS": 128, "INNER": 32, "COLUMNS": 64}
 POINTWISE_GRADIENT = {"ROWS": 64, "INNER": 64, "COLUMNS": 64}
@@ -26,9 +28,11 @@ def pointwise(inner: int, channels: int, value_bytes: int = 2) -> Block:
     return {**block, "ROWS": block["ROWS"] // (2 if value_bytes == 4 else 1)}
 
 
-def pointwise_gradient(inner: int, channels: int, value_bytes: int = 2) -> Block:
-    """Return the tile of its gradient: as many columns as a program can keep sums of, few rows of 32-bit values."""
+def pointwise_gradient(inner: int, channels: int, value_bytes: int = 2, capability: Capability = HOPPER) -> Block:
+    """Return the tile of its gradient: as many columns as a program can keep sums of; of 32-bit values fewer places."""
     block = _fitted(POINTWISE_GRADIENT, INNER=channels, COLUMNS=inner)
+    if value_bytes == 4 and not _is_for_data_centres(capability):
+        block["COLUMNS"] = 16
     kept = parts_of(channels, block["INNER"]) * block["INNER"]
     while block["COLUMNS"] > 16 and kept * block["COLUMNS"] > KEPT:
         block["COLUMNS"] //= 2
@@ -52,9 +56,9 @@ def residual(channels: int) -> Block:
     return _fitted(RESIDUAL, COLUMNS=channels)
 
 
-def stages(capability: tuple[int, int], value_bytes: int) -> int:
+def stages(value_bytes: int, capability: Capability) -> int:
     """Return how many tiles of a gradient there is shared memory for: of 16-bit values three in 227 KiB, else one."""
-    return 3 if value_bytes == 2 and capability[0] in (9, 10) else 1
+    return 3 if value_bytes == 2 and _is_for_data_centres(capability) else 1
 
 
 def parts_of(size: int, length: int) -> int:
@@ -70,6 +74,11 @@ def rectangles(rows: int, columns: int, block: Block) -> int:
 def shares(num_tiles: int, blocks: int) -> int:
     """Return how many programs share the tiles where ``blocks`` of them see each; each leaves a sum of its own."""
     return max(1, min(PROGRAMS // blocks, num_tiles))
+
+
+def _is_for_data_centres(capability: Capability) -> bool:
+    """Whether it is of a Hopper or Blackwell GPU with 227 KiB of shared memory."""
+    return capability[0] in (9, 10)
 
 
 def _fitted(most: Block, **counts: int) -> Block:
