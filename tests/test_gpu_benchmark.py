@@ -106,9 +106,8 @@ def test_the_interpreter_is_on_before_triton_is_imported() -> None:
     environment = {key: value for key, value in os.environ.items() if key != "TRITON_INTERPRET"}
     code = "import gpu, triton.language as tl; print(type(tl.sum).__name__)"
     command = [sys.executable, "-c", code]
-    assert subprocess.check_output(command, cwd=ROOT / "benchmarks", env=environment).split() == [
-        b"InterpretedFunction"
-    ]
+    said = subprocess.check_output(command, cwd=ROOT / "benchmarks", env=environment)
+    assert said.split() == [b"InterpretedFunction"]
 
 
 def test_a_profile_names_what_takes_the_time() -> None:

@@ -95,7 +95,7 @@ def pointwise_gradients(
     value_bytes, made_for = before.y.element_size(), capability(before.y.device)
     block = tiles.pointwise_gradient(inner, channels, value_bytes, made_for)
     count, columns = parts_of(positions, block["ROWS"]), parts_of(inner, block["COLUMNS"])
-    parts = shares(clips * count, columns)
+    parts = shares(clips * count, columns, programs(before.y.device))
     through = through if through is None else even_rows(through)
     gradient = before.y.new_empty(clips, positions, inner)
     sums = None if before.scale is None else _sums(before.y, count, inner)
@@ -142,7 +142,7 @@ def depthwise_gradients(before: Before, walk: Walk, after: After) -> tuple[Tenso
     clips, _, channels = before.y.shape
     block, taps = tiles.depthwise_gradient(channels, separable=walk.separable), 12 if walk.separable else 27
     count, columns = rectangles(walk.size.rows, walk.size.columns, block), parts_of(channels, block["CHANNELS"])
-    parts = shares(clips * count, columns)
+    parts = shares(clips * count, columns, programs(before.y.device))
     gradient = torch.empty_like(before.y, memory_format=torch.contiguous_format)
     sums = _sums(before.y, count, channels)
     of_taps = gradient.new_empty(parts, taps, channels, dtype=accumulator(gradient.dtype))
@@ -189,7 +189,7 @@ def residual(y: Tensor, scale: Tensor, shift: Tensor, shortcut: Tensor | None, o
     count = parts_of(positions, block["ROWS"])
     shortcut = shortcut if shortcut is None else even_rows(shortcut)
     residual_forward[clips * count, parts_of(channels, block["COLUMNS"])](
-        *(y, scale, shift, shortcut, out, positions, channels),
+        *(y, scale.contiguous(), shift.contiguous(), shortcut, out, positions, channels),
         *(channels if shortcut is None else shortcut.stride(1), out.stride(1), count),
         SHORTCUT=shortcut is not None,
         ACC=_types(y.dtype)["ACC"],
@@ -212,7 +212,7 @@ def residual_input(
     of_shortcut = torch.empty_like(y) if has_shortcut else None
     sums = _sums(y, count, channels)
     residual_gradient[clips * count, parts_of(channels, block["COLUMNS"])](
-        *(g, out, y, scale, through, gradient, of_shortcut, sums, positions, channels),
+        *(g, out, y, scale.contiguous(), through, gradient, of_shortcut, sums, positions, channels),
         *(g.stride(1), out.stride(1), channels if through is None else through.stride(1), count),
         SHORTCUT=has_shortcut,
         THROUGH=through is not None,
@@ -243,6 +243,12 @@ def _summed(sums: Tensor | None) -> Pair:
         return None, None
     first, second = sums.sum(1).unbind(1)
     return first, second
+
+
+@cache
+def programs(device: torch.device) -> int:
+    """Return how many programs share the gradient of a weight: as many as a GPU computes at a time."""
+    return torch.cuda.get_device_properties(device).multi_processor_count if device.type == "cuda" else tiles.PROGRAMS
 
 
 @cache

@@ -14,7 +14,7 @@ DEPTHWISE = {"HEIGHT": 4, "WIDTH": 8, "CHANNELS": 32}
 RESIDUAL = {"ROWS": 64, "COLUMNS": 64}
 GATE_TILES = 16
 GRADIENT_WARPS = 8
-PROGRAMS = 132  # that share the gradient of a weight: one for each multiprocessor of a Hopper GPU, which holds no more
+PROGRAMS = 132  # that share the gradient of a weight: one for each multiprocessor, which holds no more; Hopper has 132
 
 
 def power(count: int) -> int:
@@ -71,9 +71,9 @@ def rectangles(rows: int, columns: int, block: Block) -> int:
     return parts_of(rows, block["HEIGHT"]) * parts_of(columns, block["WIDTH"])
 
 
-def shares(num_tiles: int, blocks: int) -> int:
+def shares(num_tiles: int, blocks: int, programs: int = PROGRAMS) -> int:
     """Return how many programs share the tiles where ``blocks`` of them see each; each leaves a sum of its own."""
-    return max(1, min(PROGRAMS // blocks, num_tiles))
+    return max(1, min(programs // blocks, num_tiles))
 
 
 def _is_for_data_centres(capability: Capability) -> bool:
