@@ -65,9 +65,9 @@ class Part:
 def parts(setting: Setting) -> Mapping[str, Part]:
     """All parts by name, in the order in which they run."""
     names = NETWORKS[:1] if setting.quick else NETWORKS
-    found = {"correctness": Part("gpu-correctness", 45, correctness)}
+    found = {"correctness": Part("gpu-correctness", 55, correctness)}
     if ON_GPU:
-        found["kernels"] = Part("gpu-kernels", 110, functools.partial(compiled_kernels, names))
+        found["kernels"] = Part("gpu-kernels", 100, functools.partial(compiled_kernels, names))
     found["depthwise"] = Part("gpu-depthwise", 10, depthwise_pair)
     for name in names:
         found[f"training {name}"] = Part("gpu-training", 40, functools.partial(training, name, WAYS))

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from gpu_device import DEVICE, ON_GPU
 from gpu_timing import Setting
-from gpu_ways import WAYS, Way, gradient_of
+from gpu_ways import CHANNELS_LAST, REPLAYED, Way, gradient_of
 from harness import Row
 from torch import Tensor
 
@@ -45,8 +45,8 @@ def loss_curves_of_videos(setting: Setting) -> Iterator[Row]:
 
 def _both(batches: Batches, num_classes: int, setting: Setting) -> Iterator[Row]:
     """Train both ways in turns, step by step, so that what time allows is there of both."""
-    plain = WAYS[2] if ON_GPU else Way("plain float32", "fp32", lambda model: model)
-    fused = WAYS[4] if ON_GPU else Way("fused float32", "fp32", lambda model: (fuse(model), model)[1])
+    plain = CHANNELS_LAST if ON_GPU else Way("plain float32", "fp32", lambda model: model)
+    fused = REPLAYED if ON_GPU else Way("fused float32", "fp32", lambda model: (fuse(model), model)[1])
     runs = [_Run(way, num_classes, setting) for way in (plain, fused)]
     for step in range(setting.steps):
         clips, targets = batches[step % len(batches)]

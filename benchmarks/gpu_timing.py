@@ -17,8 +17,8 @@ from gpu_device import DEVICE, ON_GPU
 from harness import Row
 
 T = TypeVar("T")
-MOST_ROUNDS, LEAST_ROUNDS = (20, 5) if ON_GPU else (1, 1)
-SECONDS_OF_ROUNDS = 1.0
+MOST_ROUNDS, LEAST_ROUNDS = (20, 3) if ON_GPU else (1, 1)
+SECONDS_OF_ROUNDS = 0.7
 MOST_PROCESSES = 16  # each has a context of its own on the GPU, of some hundred MiB
 
 
@@ -71,8 +71,8 @@ def gpu_name() -> str:
 
 
 def median_ms(run: Callable[[], object]) -> float:
-    """Return the median time of a run, after two to warm up."""
-    for _ in range(2 if ON_GPU else 0):
+    """Return the median time of a run, after one to warm up."""
+    if ON_GPU:
         run()
     times: list[float] = []
     begun = time.perf_counter()
