@@ -68,7 +68,8 @@ TRAINING = """\
 ## A training step
 
 Forward, backward and SGD in float32; ours against plain `nn.Conv3d` modules of the same network. With memory
-kept is how the command line trains (`vov3d.memory`).
+kept is how the command line trains (`vov3d.memory`); a step of it beside plain modules as torch runs them is what the
+goal above is about.
 
 {table}"""
 

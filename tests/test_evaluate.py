@@ -116,10 +116,10 @@ def test_many_views_are_computed_in_parts(checkpoint: Path, videos: Path, monkey
 
     monkeypatch.setattr(VoV3D, "forward", counted)
     parts = evaluate_here(checkpoint, videos, clips=10, crops=3)
-    assert seen == [7, 8, 7, 8] * 6
+    assert seen[1:] == [7, 8, 7, 8] * 6  # before them a small clip shows which norms fold
     seen.clear()
     whole = evaluate_here(checkpoint, videos, clips=10, crops=3, batch_size=1)
-    assert seen == [30] * 6
+    assert seen[1:] == [30] * 6
     for one, other in zip(parts.scores, whole.scores, strict=True):
         torch.testing.assert_close(one.probs, other.probs, rtol=1e-4, atol=1e-6)
 

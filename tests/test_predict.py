@@ -17,6 +17,7 @@ from tests.tiny import LABELS, break_video, tiny_recipe, write_filled, write_vid
 from vov3d.bound import Clock
 from vov3d.errors import ArgumentError, CheckpointError, DataError, DecodeError
 from vov3d.evaluate import evaluate
+from vov3d.layers import BatchNorm
 from vov3d.predict import Prediction, find_videos, load, predict
 
 pytestmark = pytest.mark.usefixtures("small")
@@ -72,6 +73,15 @@ def test_prediction_is_what_evaluation_finds(checkpoint: Path, videos: Path) -> 
         for one, truth in zip(said, found.scores, strict=True):
             for label, value in one.top:
                 assert value == pytest.approx(float(truth.probs[LABELS.index(label)]), abs=1e-6)
+
+
+def test_norms_are_folded_and_answers_stay(checkpoint: Path, videos: Path) -> None:
+    folding = load(checkpoint, device="cpu")
+    assert not any(isinstance(module, BatchNorm) for module in folding.network.modules())
+    plain = load(checkpoint, device="cpu")
+    plain.__dict__["network"] = plain.trained.model
+    one, other = (dict(each.predict(videos / "val" / "moving" / "0.mp4").top) for each in (folding, plain))
+    assert one == pytest.approx(other, abs=1e-6)
 
 
 def test_a_folder_is_searched_whole_and_by_name(checkpoint: Path, folder: Path) -> None:

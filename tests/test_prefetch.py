@@ -52,7 +52,15 @@ def test_an_error_is_raised_in_its_turn() -> None:
         next(results)
 
 
-def test_a_loop_that_is_left_waits_for_nothing() -> None:
+def test_a_loop_that_is_left_leaves_no_thread_behind() -> None:
+    before = threading.active_count()
+    results = made_ahead(lambda number: time.sleep(0.1) or number, 9, threads=2)
+    assert next(results) == 0
+    results.close()
+    assert threading.active_count() == before
+
+
+def test_a_loop_that_is_left_does_not_wait_long_for_what_is_stuck() -> None:
     held, began = threading.Event(), time.perf_counter()
     results = made_ahead(lambda number: number if number == 0 else held.wait(30), 3)
     assert next(results) == 0

@@ -20,6 +20,7 @@ from vov3d.fast import device_for, fast_network, spread_over
 from vov3d.inference import default_workers, threads_beside
 from vov3d.locks import sole_writer
 from vov3d.optimize import Optimized
+from vov3d.optimize.folding import folded
 from vov3d.scoring import score_videos
 from vov3d.trained import load_trained
 
@@ -103,7 +104,7 @@ def evaluate(
     with process_group(device_for(fast, device)) as group, threads_beside(workers, num_views), ExitStack() as held:
         if folder is not None:
             group.from_main(partial(held.enter_context, sole_writer(folder)))
-        model: Network = trained.model.to(group.device)
+        model: Network = folded(trained.model.to(group.device))
         if fast is not None:
             model = fast_network(trained.model, fast, (views[one] for one in spread_over(len(views)))) or model
         scores, missing = score_videos(

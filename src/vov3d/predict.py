@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 import torch
@@ -23,6 +23,7 @@ from vov3d.errors import ArgumentError, DataError, DecodeError
 from vov3d.fast import device_for, fast_network
 from vov3d.inference import Network, default_workers, video_probabilities
 from vov3d.optimize import Optimized, Precision
+from vov3d.optimize.folding import folded
 from vov3d.prefetch import made_ahead
 from vov3d.trained import Trained, load_trained
 
@@ -70,10 +71,10 @@ class VideoClassifier:
         """Class names, in the order of the logits."""
         return self.trained.labels
 
-    @property
+    @cached_property
     def network(self) -> Network:
-        """What gives the logits."""
-        return self.trained.model if self.optimized is None else self.optimized
+        """What gives the logits: the optimised network, or the trained one with its norms folded."""
+        return folded(self.trained.model) if self.optimized is None else self.optimized
 
     def faster(
         self,

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from vov3d.layers.convolution import conv3d
 
-NUM_PARTS = 64
+NUM_PARTS = 16
 
 
 class BatchNorm(nn.BatchNorm3d):
@@ -208,14 +208,22 @@ def _sums_are_long(clips: Tensor) -> bool:
     )
 
 
+def _parts(clips: Tensor) -> int:
+    """In how many parts sums over clips, frames, rows and columns are taken, so that none is long."""
+    return math.gcd(clips.numel() // clips.shape[1], NUM_PARTS)
+
+
+def _as_channels(clips: Tensor, parts: int) -> Tensor:
+    """[N,C,T,H,W] -> [N*T*H*W/parts, parts*C]: the parts side by side, a view where memory is channels-last."""
+    return clips.permute(0, 2, 3, 4, 1).reshape(-1, parts * clips.shape[1])
+
+
 @torch.no_grad()
 def _statistics(clips: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and variance of each channel: those of up to 64 parts, which memory shows as channels, put together."""
-    channels, num_values = clips.shape[1], clips.numel() // clips.shape[1]
-    parts = math.gcd(num_values, NUM_PARTS)
-    rows = clips.permute(0, 2, 3, 4, 1).reshape(num_values // parts, parts * channels, 1, 1)
-    found = torch.batch_norm_update_stats(rows, None, None, 0.0)
-    means, variances = (one.double().view(parts, channels) for one in found)
+    """Mean and variance of each channel: those of the parts, put together."""
+    parts = _parts(clips)
+    found = torch.batch_norm_update_stats(_as_channels(clips, parts)[..., None, None], None, None, 0.0)
+    means, variances = (one.double().view(parts, -1) for one in found)
     mean = means.mean(0)
     variance = variances.mean(0) + (means - mean).square().mean(0)
     return mean.float(), variance.float()
@@ -229,17 +237,30 @@ class _Normalised(torch.autograd.Function):
         ctx: FunctionCtx, clips: Tensor, weight: Tensor, bias: Tensor, mean: Tensor, variance: Tensor, eps: float
     ) -> Tensor:
         ctx.save_for_backward(clips, weight, mean, (variance.double() + eps).rsqrt().float())
-        ctx.eps = eps  # type: ignore[attr-defined]
         return F.batch_norm(clips, mean, variance, weight, bias, False, 0.0, eps)
 
     @staticmethod
     def backward(ctx: FunctionCtx, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        """With y = w (x - m) / s + b: of b it is the sum of g, of w that of g (x - m) / s, of x linear in g and x.
+
+        Where sums are short, torch's threads do not write to the same lines of memory: on two, this is three to five
+        times as fast as its own backward pass (`benchmarks/training_step.py`).
+        """
         clips, weight, mean, inverse = ctx.saved_tensors  # type: ignore[attr-defined]
-        wanted, eps = ctx.needs_input_grad[:3], ctx.eps  # type: ignore[attr-defined]
-        of_clips, of_weight, of_bias = torch.ops.aten.native_batch_norm_backward(
-            gradient, clips, weight, None, None, mean, inverse, True, eps, wanted
+        num_values, parts = clips.numel() // clips.shape[1], _parts(clips)
+        x, g = _as_channels(clips, parts), _as_channels(gradient, parts)
+        _, of_weights, of_biases = torch.ops.aten.native_batch_norm_backward(
+            *(g[..., None, None], x[..., None, None], None, None, None, mean.repeat(parts), inverse.repeat(parts)),
+            *(True, 0.0, (False, True, True)),
         )
-        return of_clips, of_weight, of_bias, None, None, None
+        of_weight, of_bias = (found.view(parts, -1).sum(0) for found in (of_weights, of_biases))
+        by_g = weight * inverse
+        by_x = by_g * inverse * of_weight / -num_values
+        constant = by_g * of_bias / -num_values - by_x * mean
+        by_g, by_x, constant = torch.stack([by_g, by_x, constant]).repeat(1, parts)
+        of_clips = torch.addcmul(constant, x, by_x).addcmul_(g, by_g)
+        shaped = of_clips.view(*(clips.shape[axis] for axis in (0, 2, 3, 4, 1))).permute(0, 4, 1, 2, 3)
+        return shaped, of_weight, of_bias, None, None, None
 
 
 def _of_one_layout(clips: Tensor) -> Tensor:

@@ -20,6 +20,7 @@ from vov3d.distributed import ProcessGroup, process_group
 from vov3d.errors import ArgumentError, DataError
 from vov3d.evaluation import Evaluation, summarise
 from vov3d.inference import default_workers, threads_beside
+from vov3d.optimize.folding import folded
 from vov3d.plots import STYLES
 from vov3d.scoring import score_videos
 from vov3d.tempo.results import NetworkTempo, Pace, Tempo, write_tempo
@@ -96,7 +97,7 @@ class _Bench:
             cache=build_cache(recipe, self.cache, index, self.crop),
         )
         scores, missing = score_videos(
-            network.trained.model.to(self.group.device),
+            folded(network.trained.model.to(self.group.device)),
             views,
             self.group,
             window=head_window(recipe),
