@@ -128,9 +128,10 @@ def _inference_goals(found: Found) -> list[list[str]]:
 def _field_goals(found: Found) -> list[list[str]]:
     goals = []
     for name, aim in (("tsm_r50", 10.0), ("tea_r50", 10.0), ("slowfast_r50_4x16", 4.0)):
-        rows = [row for row in found["field"].where(model=name) if row["way"].startswith("best")]
-        title = f"`{name}`, times as long as VoV3D-M, each in its best engine"
-        goals.append(goal(title, aim, [number(row, "times_reference") for row in rows]))
+        for precision in ("fp32", "bf16"):
+            rows = found["field"].where(model=name, way=f"best {precision}")
+            title = f"`{name}`, times as long as VoV3D-M, each in its best engine in {precision}"
+            goals.append(goal(title, aim, [number(row, "times_reference") for row in rows]))
     return goals
 
 
