@@ -51,7 +51,11 @@ what multiply-adds promise; below it a system takes less than its share, as dens
 
 ![Time over multiply-adds, both beside VoV3D-M's](performance-field.svg)
 
-{table}"""
+{table}
+
+The systems that a goal speaks of, each beside VoV3D-M in the same way and on as many threads:
+
+{wanted}"""
 
 PEERS = """\
 ## Other packages
