@@ -25,6 +25,7 @@ FLAGS = (
     "-O3",
     "-fno-tree-pre",
     "-march=native",
+    "-mtune=icelake-server",
     "-ffp-contract=fast",
     "-fPIC",
     "-shared",
