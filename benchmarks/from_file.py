@@ -104,11 +104,10 @@ def loop(paths: list[Path], test: Test) -> Ready:
 
 def predicted(paths: list[Path], test: Test, precision: Precision | None = None) -> Ready:
     """What vov3d does, and where its time goes; in a precision, with a network that was optimised."""
-    model = network(MODEL)
-    if precision is not None:
-        model = optimize(model, torch.zeros(1, 3, 16, test.recipe.test.crop, test.recipe.test.crop), precision)
-    labels = tuple(map(str, range(model.num_classes)))
-    classifier = VideoClassifier(Trained(model, labels, test.recipe), torch.device("cpu"))
+    model, example = network(MODEL), torch.zeros(1, 3, 16, test.recipe.test.crop, test.recipe.test.crop)
+    trained = Trained(model, tuple(map(str, range(model.num_classes))), test.recipe)
+    optimized = None if precision is None else optimize(model, example, precision)
+    classifier = VideoClassifier(trained, torch.device("cpu"), optimized)
     clock = Clock(1)
     run = functools.partial(_all, classifier, paths)
     run(clock)
@@ -178,7 +177,7 @@ def packets(name: str, path: Path, seconds: float) -> list[Row]:
 
 def main() -> None:
     """Measure and write the results."""
-    args = parser(__doc__, 70, (2,)).parse_args()
+    args = parser(__doc__, 65, (2,)).parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder, (short, long) = Path(name), (Test(1, 1), Test(10, 3))
         made = [write_video(KINDS[0], folder / f"{seed}{KINDS[0].suffix}", seed) for seed in range(3)]

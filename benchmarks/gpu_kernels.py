@@ -1,12 +1,15 @@
-"""Compile the kernels of the networks in many processes: one would take minutes, and Triton keeps them on disk."""
+"""Compile in many processes what is timed later: one would take minutes, and Triton and torch keep it on disk."""
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Iterator, Sequence
 
 import torch
-from gpu_timing import DEVICE, Setting, in_processes
+from gpu_device import DEVICE
+from gpu_timing import Setting, in_processes, tried
+from gpu_ways import COMPILED, Training, shapes
 from harness import Row
 
 from vov3d.fused.inference import FoldedBlock
@@ -16,24 +19,55 @@ from vov3d.models import create_model
 from vov3d.models.vov3d import TOSA
 from vov3d.optimize.folding import folded
 
-Job = tuple[str, int, int]
-"""Network, stage, block of the stage; those after the third are like it."""
+COMPILE_PROCESSES = 4
+"""That torch.compile may start for each network."""
+
+Job = tuple[str, str, int, int]
+"""Kind, network, and stage and block of the stage, or the place of a way and nothing."""
 
 
-def compiled_kernels(names: Sequence[str], _setting: Setting) -> Iterator[Row]:
-    """Compute every kind of block of the networks once, small, forward, backward and folded."""
-    jobs = [
-        (name, number, place)
+def compiled_kernels(names: Sequence[str], setting: Setting) -> Iterator[Row]:
+    """Compute every kind of block of the networks once, small, and steps of what `torch.compile` makes of them.
+
+    Blocks after the third of a stage are like it.
+    """
+    slow = [("torch.compile", name, way, 0) for way in range(len(COMPILED)) for name in names]
+    blocks = [
+        ("kernels", name, number, place)
         for name in names
         for number, stage in enumerate(create_model(name).stages)
         for place in range(min(len(stage), 3))
     ]
-    yield from in_processes(_compile, jobs)
+    yield from in_processes(functools.partial(_compile, setting), [*slow, *blocks])
 
 
-def _compile(job: Job) -> Row:
+def _compile(setting: Setting, job: Job) -> Row:
     begun = time.perf_counter()
-    name, stage, place = job
+    kind, name, first, second = job
+
+    def work() -> Row:
+        if kind == "kernels":
+            compute_block(name, first, second)
+        else:
+            _compute_compiled(name, first, setting)
+        return {}
+
+    failure = tried(work)
+    taken = time.perf_counter() - begun
+    return {"model": name, "kind": kind, "place": f"{first}/{second}", "seconds": taken, **failure}
+
+
+def _compute_compiled(name: str, way: int, setting: Setting) -> None:
+    import torch._inductor.config
+
+    torch._inductor.config.compile_threads = COMPILE_PROCESSES
+    training = Training(name, shapes(setting, 8)[0], COMPILED[way])
+    for _ in range(2):
+        training.step()
+
+
+def compute_block(name: str, stage: int, place: int) -> None:
+    """Compute a block forward and backward, and with its norms folded."""
     model = create_model(name)
     block, narrow = model.stages[stage][place].to(DEVICE), folded(model.eval()).stages[stage][place]
     branch = block.branch
@@ -46,4 +80,3 @@ def _compile(job: Job) -> Row:
         residual_block(block.train(), clips).float().square().mean().backward()
     with torch.no_grad():
         FoldedBlock(narrow.to(DEVICE, torch.bfloat16))(clips)
-    return {"model": name, "stage": stage, "block": place, "seconds": time.perf_counter() - begun}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 from performance_results import NAMES, RESULTS, Results, Row, goal, ms, newest, number, shown, table, times
@@ -32,12 +33,19 @@ Measured on {gpu} with torch {torch}, on {day} (`python benchmarks/gpu.py`); a c
 {goals}"""
 
 CURVES = """\
-### The same training twice
+### The same training twice{title}
 
-A network, plain and fused, from the same weights on the same clips of the motion set, {where}: after {steps} steps the
+A network, plain and fused, from the same weights on the same clips {of}, {where}: after {steps} steps the
 losses are {plain:.4f} and {fused:.4f}; averaged over ten steps they are never more than {apart:.1g} apart.
 
-![Loss over steps](performance-gpu-curves.svg)
+![Loss over steps](performance-{picture}.svg)
+"""
+
+KERNELS = """\
+### What a step launches
+
+Kernels of a step, what launches them (a graph at once), how long they compute, and the slowest, in parts of that time.
+
 """
 
 
@@ -52,14 +60,22 @@ def gpu_section(folder: Path = RESULTS) -> tuple[str, dict[str, str]]:
     parts = [HEAD.format(said=said.rstrip(), rate=rate, traffic=_traffic(counted))]
     if training is not None:
         parts.append(f"### A training step\n\n{_steps(training)}")
+        parts.append(KERNELS + _kernels(training))
     for what, title, make in (
         ("gpu-depthwise", "The depthwise pair alone", _depthwise),
         ("gpu-inference", "Logits", _logits),
     ):
         if (results := _on_gpu(what, folder)) is not None:
             parts.append(f"### {title}\n\n{make(results)}")
-    text, pictures = _curves(newest("gpu-loss-curves", folder))
-    return "\n".join([*parts, text] if text else parts), pictures
+    pictures: dict[str, str] = {}
+    for what, title, of, picture in (
+        ("gpu-loss-curves", "", "of the motion set", "gpu-curves"),
+        ("gpu-video-curves", ", on videos", "of a folder of videos", "gpu-video-curves"),
+    ):
+        text, drawn = _curves(newest(what, folder), title, of, picture)
+        pictures |= drawn
+        parts += [text] if text else []
+    return "\n".join(parts), pictures
 
 
 def _on_gpu(what: str, folder: Path) -> Results | None:
@@ -118,11 +134,18 @@ def _goals(training: Results, pair: Results | None) -> list[list[str]]:
         for (_, values), value in zip(aims.values(), found, strict=True):
             values.append(value)
     goals = [
-        goal(f"VoV3D-M and L, a step: {name}", aim, values, at_most="peak" in name or "floor" in name)
+        goal(f"VoV3D-M and L, a step: {name}{_of(values)}", aim, values, at_most="peak" in name or "floor" in name)
         for name, (aim, values) in aims.items()
     ]
-    shares = [number(row, "forward_of_copy_rate") for row in pair.rows] if pair else []
-    return [*goals, goal("the depthwise pair, of the rate of a copy", 0.6, shares, "{:.2f}", at_most=False)]
+    keys = ("forward_of_copy_rate", "backward_of_copy_rate")
+    shares = [number(row, key) for row in pair.rows for key in keys] if pair else []
+    return [*goals, goal("the depthwise pair, both ways, of the rate of a copy", 0.6, shares, "{:.2f}", at_most=False)]
+
+
+def _of(values: Sequence[float]) -> str:
+    """Say how many there are, if some could not be measured."""
+    known = sum(map(math.isfinite, values))
+    return "" if known == len(values) else f" ({known} of {len(values)} measured)"
 
 
 def _steps(training: Results) -> str:
@@ -137,6 +160,15 @@ def _steps(training: Results) -> str:
     ]
     names = ("network", "clips>", "way", "forward, ms>", "backward, ms>", "step, ms>", "clips/s>", "peak, MiB>")
     return table((*names, "times the floor>", "of copy rate>", "failure"), rows)
+
+
+def _kernels(training: Results) -> str:
+    rows = [
+        [*_first(row), row["kernels"], row["launches"], ms(number(row, "busy_ms")), row["slowest"]]
+        for row in training.rows
+        if row.get("kernels")
+    ]
+    return table(("network", "clips>", "way", "kernels>", "launches>", "computing, ms>", "slowest"), rows)
 
 
 def _first(row: Row) -> list[str]:
@@ -172,7 +204,7 @@ def _logits(results: Results) -> str:
     return table(names, rows)
 
 
-def _curves(results: Results | None) -> tuple[str, dict[str, str]]:
+def _curves(results: Results | None, title: str, of: str, picture: str) -> tuple[str, dict[str, str]]:
     rows = [row for row in results.rows if row["step"]] if results is not None else []
     if results is None or len(rows) < 20:
         return "", {}
@@ -187,6 +219,6 @@ def _curves(results: Results | None) -> tuple[str, dict[str, str]]:
         for (name, line), role in zip(lines.items(), ("ink", "blue"), strict=True)
     ]
     ticks = [float(step) for step in range(0, len(rows) + 1, max(len(rows) // 4, 1))]
-    picture = line_chart("Loss over steps, plain and fused", "step", series, y_label="loss", x_ticks=ticks)
-    text = CURVES.format(where=where, steps=len(rows), plain=last[0], fused=last[1], apart=apart)
-    return text, {"gpu-curves": picture}
+    drawn = line_chart("Loss over steps, plain and fused", "step", series, y_label="loss", x_ticks=ticks)
+    said = {"title": title, "of": of, "picture": picture, "where": where, "steps": len(rows)}
+    return CURVES.format(**said, plain=last[0], fused=last[1], apart=apart), {picture: drawn}

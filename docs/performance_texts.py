@@ -51,7 +51,11 @@ what multiply-adds promise; below it a system takes less than its share, as dens
 
 ![Time over multiply-adds, both beside VoV3D-M's](performance-field.svg)
 
-{table}"""
+{table}
+
+The systems that a goal speaks of, each beside VoV3D-M in the same way and on as many threads:
+
+{wanted}"""
 
 PEERS = """\
 ## Other packages
@@ -68,7 +72,8 @@ TRAINING = """\
 ## A training step
 
 Forward, backward and SGD in float32; ours against plain `nn.Conv3d` modules of the same network. With memory
-kept is how the command line trains (`vov3d.memory`).
+kept is how the command line trains (`vov3d.memory`); a step of it beside plain modules as torch runs them is what the
+goal above is about.
 
 {table}"""
 

@@ -87,6 +87,16 @@ def test_logits_equal_the_plain_networks(name: str, shape: tuple[int, ...]) -> N
     assert (logits_of(model, features) - plain(model, clips)).abs().max() < 1e-5
 
 
+@pytest.mark.parametrize("channels", [1, 4, 7, 13, 18, 25])
+def test_stems_of_any_width(channels: int) -> None:
+    """They are computed 4, 8 or 12 channels and 16 columns at a time."""
+    torch.manual_seed(2)
+    model = VoV3D(2 * channels, (1, 1, 1, 1), num_units=1, num_classes=7).eval()
+    clips = clips_of(1, 3, 35, 66 + channels)
+    features = native.compile_network(model, clips, "fp32", num_threads=1)(clips)
+    assert (logits_of(model, features) - plain(model, clips)).abs().max() < 1e-5
+
+
 @pytest.mark.parametrize("name", ["small", "small_x3d", "vov3d_m"])
 def test_low_precisions_stay_near(name: str, precision: native.Precision) -> None:
     model, clips = network(name), clips_of(2, 16, 64, 80)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from vov3d.resume import Position
 
 STILLS_STREAM, MIXING_STREAM, DRAWS_STREAM = 4, 5, 7  # keep these draws apart from those of `vov3d.data`
-FUSED = "fused kernels compute the blocks of the network"
+FUSED = "fused kernels compute the blocks of the network; the first step ever compiles them, which takes minutes"
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 

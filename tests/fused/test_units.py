@@ -84,6 +84,23 @@ def test_a_block_is_its_plain_modules(make: Callable[..., Residual], stride: int
         torch.testing.assert_close(residual_block(fused.eval(), clips), plain.eval()(clips), rtol=1e-10, atol=1e-10)
 
 
+@pytest.mark.parametrize("shape", [(2, 6, 2, 3, 4), (1, 6, 1, 3, 1)])
+@pytest.mark.parametrize("layout", ["frames first", "every other frame", "a part of the channels", "one clip for all"])
+def test_memory_may_lie_in_any_way(layout: str, shape: tuple[int, ...]) -> None:
+    torch.manual_seed(0)
+    plain = stirred(x3d_block(stride=2))
+    fused, clips = copy.deepcopy(plain), torch.randn(shape, dtype=torch.float64, device=DEVICE)
+    if layout == "every other frame":
+        clips = clips.repeat_interleave(2, dim=2)[:, :, ::2]
+    elif layout == "a part of the channels":
+        clips = torch.cat([clips, clips], dim=1).contiguous(memory_format=torch.channels_last_3d)[:, 3:9]
+    elif layout == "one clip for all":
+        clips = clips[:1].expand(shape)
+    assert_same_step(fused, plain, clips.detach().requires_grad_())
+    with torch.inference_mode():
+        torch.testing.assert_close(residual_block(fused.eval(), clips), plain.eval()(clips), rtol=1e-10, atol=1e-10)
+
+
 def test_what_the_kernels_do_not_know_is_left_to_plain_modules() -> None:
     for known, options in ((True, {}), (False, {"strided_input": True})):
         block = TOSA(6, 8, 6, num_units=2, operator=D2Plus1D, stride=2, **options)
@@ -143,7 +160,9 @@ def test_a_fused_network_keeps_its_names_and_takes_no_clips() -> None:
 
 def test_a_trial_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
     model = create_model("vov3d_s", num_classes=2)
-    assert refusal(create_model("tsn_r50", num_classes=2), DEVICE, torch.float32) is not None
+    assert "none of its blocks" in str(refusal(create_model("tsn_r50", num_classes=2), DEVICE, torch.float32))
+    synchronised = nn.SyncBatchNorm.convert_sync_batchnorm(create_model("vov3d_s", num_classes=2))
+    assert "several processes" in str(refusal(synchronised, DEVICE, torch.float32))
     assert unavailable(torch.device("meta")) is None or "not on meta" in str(unavailable(torch.device("meta")))
     state = torch.get_rng_state()
     assert refusal(model, DEVICE, torch.float32) is None
@@ -206,6 +225,16 @@ def test_replayed_gradients_are_those_of_every_step(sizes: tuple[int, ...]) -> N
             assert torch.equal(one, other)
     assert recorder.recordings == 1
     assert recorder.replays == 1 + sum(size == sizes[1] for size in sizes[2:])
+
+
+def test_a_replay_that_does_nothing_is_not_kept() -> None:
+    model = network()
+    replayed = Replayed(gradient_of(model), model, lambda work: (work(), lambda: None))
+    for _ in range(3):
+        model.zero_grad()
+        replayed(torch.randn(6, 4), torch.randint(3, (6,)), 1.0)
+    assert replayed.refused == "a gradient is nan% of its norm off"
+    assert not replayed.is_recorded
 
 
 def test_what_cannot_be_recorded_goes_the_slow_way(caplog: pytest.LogCaptureFixture) -> None:

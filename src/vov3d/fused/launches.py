@@ -70,14 +70,14 @@ def pointwise(before: Before, weight: Tensor, *, wants_sums: bool = True) -> tup
     from vov3d.fused.kernels import pointwise_forward
 
     (clips, positions, inner), channels = before.y.shape, len(weight)
-    block = tiles.pointwise(inner, channels)
+    block = tiles.pointwise(inner, channels, before.y.element_size())
     count = parts_of(positions, block["ROWS"])
     out = before.y.new_empty(clips, positions, channels)
     sums = _sums(before.y, count, channels) if wants_sums else None
     pointwise_forward[clips * count, parts_of(channels, block["COLUMNS"])](
         *(before.y, weight, *before.affine, out, sums, positions, inner, channels, before.y.stride(1), count),
         AFFINE=before.scale is not None,
-        ACT=before.activation,
+        ACT=int(before.activation),
         SUMS=wants_sums,
         **_types(before.y.dtype),
         **block,
@@ -92,9 +92,10 @@ def pointwise_gradients(
     from vov3d.fused.kernels import pointwise_gradient
 
     (clips, positions, inner), channels = before.y.shape, len(weight)
-    block = tiles.pointwise_gradient(inner, channels)
+    value_bytes, made_for = before.y.element_size(), capability(before.y.device)
+    block = tiles.pointwise_gradient(inner, channels, value_bytes, made_for)
     count, columns = parts_of(positions, block["ROWS"]), parts_of(inner, block["COLUMNS"])
-    parts = shares(clips * count, columns)
+    parts = shares(clips * count, columns, programs(before.y.device))
     through = through if through is None else even_rows(through)
     gradient = before.y.new_empty(clips, positions, inner)
     sums = None if before.scale is None else _sums(before.y, count, inner)
@@ -104,12 +105,12 @@ def pointwise_gradients(
         *(positions, inner, channels, before.y.stride(1), inner if through is None else through.stride(1)),
         *(count, clips * count, parts),
         AFFINE=before.scale is not None,
-        ACT=before.activation,
+        ACT=int(before.activation),
         THROUGH=through is not None,
         **_types(before.y.dtype),
         **block,
         num_warps=tiles.GRADIENT_WARPS,
-        num_stages=_stages(before.y.device, before.y.element_size()),
+        num_stages=tiles.stages(value_bytes, made_for),
     )
     return gradient, _summed(sums), of_weight.sum(0)
 
@@ -141,7 +142,7 @@ def depthwise_gradients(before: Before, walk: Walk, after: After) -> tuple[Tenso
     clips, _, channels = before.y.shape
     block, taps = tiles.depthwise_gradient(channels, separable=walk.separable), 12 if walk.separable else 27
     count, columns = rectangles(walk.size.rows, walk.size.columns, block), parts_of(channels, block["CHANNELS"])
-    parts = shares(clips * count, columns)
+    parts = shares(clips * count, columns, programs(before.y.device))
     gradient = torch.empty_like(before.y, memory_format=torch.contiguous_format)
     sums = _sums(before.y, count, channels)
     of_taps = gradient.new_empty(parts, taps, channels, dtype=accumulator(gradient.dtype))
@@ -188,7 +189,7 @@ def residual(y: Tensor, scale: Tensor, shift: Tensor, shortcut: Tensor | None, o
     count = parts_of(positions, block["ROWS"])
     shortcut = shortcut if shortcut is None else even_rows(shortcut)
     residual_forward[clips * count, parts_of(channels, block["COLUMNS"])](
-        *(y, scale, shift, shortcut, out, positions, channels),
+        *(y, scale.contiguous(), shift.contiguous(), shortcut, out, positions, channels),
         *(channels if shortcut is None else shortcut.stride(1), out.stride(1), count),
         SHORTCUT=shortcut is not None,
         ACC=_types(y.dtype)["ACC"],
@@ -211,7 +212,7 @@ def residual_input(
     of_shortcut = torch.empty_like(y) if has_shortcut else None
     sums = _sums(y, count, channels)
     residual_gradient[clips * count, parts_of(channels, block["COLUMNS"])](
-        *(g, out, y, scale, through, gradient, of_shortcut, sums, positions, channels),
+        *(g, out, y, scale.contiguous(), through, gradient, of_shortcut, sums, positions, channels),
         *(g.stride(1), out.stride(1), channels if through is None else through.stride(1), count),
         SHORTCUT=has_shortcut,
         THROUGH=through is not None,
@@ -245,10 +246,15 @@ def _summed(sums: Tensor | None) -> Pair:
 
 
 @cache
-def _stages(device: torch.device, value_bytes: int) -> int:
-    """Return how many tiles there is shared memory for: of 16 bits a value three, in 227 KiB."""
-    data_centre = device.type != "cuda" or torch.cuda.get_device_capability(device)[0] in (9, 10)
-    return 3 if value_bytes == 2 and data_centre else 1
+def programs(device: torch.device) -> int:
+    """Return how many programs share the gradient of a weight: as many as a GPU computes at a time."""
+    return torch.cuda.get_device_properties(device).multi_processor_count if device.type == "cuda" else tiles.PROGRAMS
+
+
+@cache
+def capability(device: torch.device) -> tiles.Capability:
+    """Return a GPU's compute capability; without one, that of a Hopper GPU."""
+    return torch.cuda.get_device_capability(device) if device.type == "cuda" else tiles.HOPPER
 
 
 @cache
@@ -274,7 +280,7 @@ def _walking(before: Before, walk: Walk, block: dict[str, int]) -> dict[str, Any
     return {
         "STRIDE": walk.stride,
         "SEPARABLE": walk.separable,
-        "ACT": before.activation,
+        "ACT": int(before.activation),
         "ACC": _types(before.y.dtype)["ACC"],
         **block,
     }

@@ -103,12 +103,15 @@ class Replayed:
         gradient: what is recorded. It draws from torch's own generator and changes nothing but gradients and buffers.
         model: whose gradients and buffers.
         record: how.
+
+    Attributes:
+        refused: why it is not recorded, in words; empty as long as it may be.
     """
 
     def __init__(self, gradient: Gradient, model: nn.Module, record: Recorder = record_cuda_graph) -> None:
         self._gradient, self._model, self._record = gradient, model, record
         self._recording: _Recording | None = None
-        self._calls, self._refused = 0, False
+        self._calls, self.refused = 0, ""
 
     @property
     def is_recorded(self) -> bool:
@@ -117,10 +120,14 @@ class Replayed:
 
     def __call__(self, clips: Tensor, targets: Tensor, share: float) -> tuple[Tensor, Tensor]:
         """Return what the gradient does."""
+        with torch.cuda.device_of(clips):
+            return self._computed(clips, targets, share)
+
+    def _computed(self, clips: Tensor, targets: Tensor, share: float) -> tuple[Tensor, Tensor]:
         self._calls += 1
         if self._recording is not None and self._recording.fits(clips, targets, share):
             return self._replayed(self._recording, clips, targets)
-        if self._recording is None and self._calls > 1 and not self._refused:
+        if self._recording is None and self._calls > 1 and not self.refused:
             return self._recorded(clips, targets, share)
         return self._gradient(clips, targets, share)
 
@@ -142,13 +149,15 @@ class Replayed:
             recording = self._make(clips, targets, share)
             self._restore(buffers)
             _restore_draws(clips.device, draws)
+            for gradient in recording.gradients.values():
+                gradient.detach().fill_(torch.nan)  # what a replay does not write is seen
             self._replayed(recording, clips, targets)
             apart = distance(recording.gradients, expected)
             if not apart <= TOLERANCE:
                 raise RuntimeError(f"a gradient is {apart:.1%} of its norm off")
         except RuntimeError as error:
-            self._refused = True
-            log.info("the training step is not replayed as a graph: %s", str(error).partition("\n")[0])
+            self.refused = str(error).partition("\n")[0] or type(error).__name__
+            log.info("the training step is not replayed as a graph: %s", self.refused)
         else:
             self._recording = recording
         self._restore(after)

@@ -32,7 +32,8 @@ def refusal(model: ClipClassifier, device: torch.device, dtype: torch.dtype) -> 
         unit for block in model.blocks() if fits(block) for unit in block.modules() if isinstance(unit, Bottleneck)
     ]
     if not units:
-        return "it has no blocks that the fused kernels know"
+        shared = any(isinstance(module, nn.SyncBatchNorm) for module in model.modules())
+        return "its norms are those of several processes" if shared else "the fused kernels know none of its blocks"
     operator = type(units[0].operator)
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(0)

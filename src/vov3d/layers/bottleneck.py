@@ -77,7 +77,7 @@ class Residual(nn.Module):
     def forward(self, clips: Tensor) -> Tensor:  # noqa: D102
         summed = self.depth(self.branch(clips))
         if self.shortcut is not None:
-            summed = summed + self.shortcut(clips)
+            summed += self.shortcut(clips)
         activated: Tensor = self.relu(summed)
         return activated
 

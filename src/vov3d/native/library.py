@@ -28,6 +28,7 @@ FLAGS = (
     "-O3",
     "-fno-tree-pre",
     "-march=native",
+    "-mtune=icelake-server",
     "-ffp-contract=fast",
     "-fPIC",
     "-shared",

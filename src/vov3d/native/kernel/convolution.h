@@ -52,7 +52,12 @@ struct Pointwise : Step {
     const Shape out = to.shape(walk.clip);
     const auto task = [&](long first, long pixels) {
       const MapWriter<P, Out> writer{map + first * to.pitch(), beside(walk, first), to.pitch(), rectified};
-      multiply<P>(panels, sources(walk, first), pixels, 0, panels.count, writer);
+      const std::vector<Source> read = sources(walk, first);
+      if (stride == 1) {  // the next chunk comes while this one is computed
+        for (const Source& source : read) fetch(source.data + pixels * source.pitch, pixels * source.pitch);
+        if (shortcut >= 0) fetch(writer.shortcut + pixels * to.pitch(), pixels * to.pitch() * long(sizeof(Element)));
+      }
+      multiply<P>(panels, read, pixels, 0, panels.count, writer);
     };
     stride == 1 ? share_pixels(walk, out, CHUNK, task) : share_rows(walk, out, task);
   }

@@ -1,7 +1,7 @@
 // Depthwise 3x3x3 convolutions in space and time, one panel of 16 channels and one output row at a time.
 //
-// Frames come one by one. What a frame is worth for the outputs of this and of the next frame is *owed*: two maps of
-// sums that wait for the frames to come, so that every frame is read once.
+// Frames come one by one, and each is read once: what later outputs need of the last two frames waits in two maps that
+// change places with every frame.
 #pragma once
 #include "precision.h"
 
@@ -15,36 +15,37 @@ struct Depthwise {
   using Element = typename P::Element;
   static constexpr int KERNELS = SEPARABLE ? 1 : 3;
 
-  // One output row: `above` is the input of its first tap, `owed` and `owed_next` the row's sums.
-  // finish(column, value) takes each output of the frame before.
+  // One output row: `above` is the input of its first tap, `older` and `newer` are what waits; what is to wait longest
+  // is left in `older`. finish(column, value) takes each output of the frame before.
   template <class Finish>
-  static void row(const Element* above, long pitch, const float* taps, float* owed, float* owed_next, int columns,
+  static void row(const Element* above, long pitch, const float* taps, float* older, float* newer, int columns,
                   const Finish& finish) {
     int column = 0;
-    for (; column + 4 <= columns; column += 4) some<4>(above, pitch, taps, owed, owed_next, column, finish);
-    for (; column < columns; ++column) some<1>(above, pitch, taps, owed, owed_next, column, finish);
+    for (; column + 4 <= columns; column += 4) some<4>(above, pitch, taps, older, newer, column, finish);
+    for (; column < columns; ++column) some<1>(above, pitch, taps, older, newer, column, finish);
   }
 
  private:
   template <int COLUMNS, class Finish>
-  [[gnu::always_inline]] static void some(const Element* above, long pitch, const float* taps, float* owed,
-                                          float* owed_next, int column, const Finish& finish) {
+  [[gnu::always_inline]] static void some(const Element* above, long pitch, const float* taps, float* older,
+                                          float* newer, int column, const Finish& finish) {
     Vector sums[KERNELS][COLUMNS];
     in_space<COLUMNS>(above + column * STRIDE * LANES, pitch, taps, sums);
+#pragma GCC unroll 4
     for (int i = 0; i < COLUMNS; ++i) {
-      float *now = owed + (column + i) * LANES, *next = owed_next + (column + i) * LANES;
-      const Vector past = _mm512_load_ps(now), present = _mm512_load_ps(next);
-      if constexpr (SEPARABLE) {
+      float *before = older + (column + i) * LANES, *last = newer + (column + i) * LANES;
+      Vector x = _mm512_load_ps(before);
+      _mm512_store_ps(before, sums[0][i]);
+      if constexpr (SEPARABLE) {  // sums in space wait
         const float* in_time = taps + 9 * LANES;
-        const Vector sum = sums[0][i];
-        _mm512_store_ps(next, _mm512_mul_ps(sum, _mm512_load_ps(in_time)));
-        _mm512_store_ps(now, _mm512_fmadd_ps(sum, _mm512_load_ps(in_time + LANES), present));
-        finish(column + i, _mm512_fmadd_ps(sum, _mm512_load_ps(in_time + 2 * LANES), past));
-      } else {
-        _mm512_store_ps(next, sums[0][i]);
-        _mm512_store_ps(now, _mm512_add_ps(sums[1][i], present));
-        finish(column + i, _mm512_add_ps(sums[2][i], past));
+        x = _mm512_mul_ps(x, _mm512_load_ps(in_time));
+        x = _mm512_fmadd_ps(_mm512_load_ps(last), _mm512_load_ps(in_time + LANES), x);
+        x = _mm512_fmadd_ps(sums[0][i], _mm512_load_ps(in_time + 2 * LANES), x);
+      } else {  // what the last two frames are worth for the output that comes next, and the last for the one after it
+        x = _mm512_add_ps(sums[2][i], x);
+        _mm512_store_ps(last, _mm512_add_ps(sums[1][i], _mm512_load_ps(last)));
       }
+      finish(column + i, x);
     }
   }
 

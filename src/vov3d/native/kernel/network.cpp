@@ -21,8 +21,7 @@ class Network : public FloatNetwork {
   int stem(int channels, const float* spatial, const float* temporal, const float* bias) override {
     Tensor to{channels, 1};
     to.written = false;
-    Panels<Float32> panels(spatial, nullptr, channels, std::vector<int>(9, 3));
-    stem_ = std::make_unique<Stem<P>>(std::move(panels), temporal, bias, to);
+    stem_ = std::make_unique<Stem<P>>(spatial, temporal, bias, to);
     return stem_map_ = add(std::make_unique<Within>(), {}, -1, to);
   }
 

@@ -3,7 +3,7 @@
 // It is walked in tiles of rows or groups of panels, each small enough that what lies between the two products stays in
 // the core's cache, and each over all frames in turn:
 //
-//     frame t ── expand ──> tile with a border ── 3x3 ──> taps in time, owed to t-1, t, t+1 ──> output of frame t-1
+//     frame t ── expand ──> tile with a border ── 3x3 ──> taps in time, with the frames before ──> output of frame t-1
 //
 // Without a gate and with all panels in one tile that output is activated and projected at once. Else it is written,
 // the sums for the gate along with it, and a second pass activates and projects chunk by chunk. Before the first unit
@@ -18,7 +18,7 @@ namespace vov3d {
 template <class P>
 struct Unit : Step {
   using Element = typename P::Element;
-  static constexpr long CACHE_BYTES = 500 << 10;
+  static constexpr long CACHE_BYTES = 800 << 10, BESIDE_FRONT = 500 << 10;
 
   Panels<P> expand, project;
   Buffer<float> taps, bias;  // [panel][tap][16], [panel][16]
@@ -107,7 +107,8 @@ struct Unit : Step {
     const bool small = is_small(out);
     int& parts = small ? tiling.groups : tiling.tiles;
     const int most = small ? expand.count : out.rows;
-    for (parts = std::min(threads, most); parts < most && cache_bytes(in, out, tiling) > CACHE_BYTES;)
+    const long room = front ? BESIDE_FRONT : CACHE_BYTES;
+    for (parts = std::min(threads, most); parts < most && cache_bytes(in, out, tiling) > room;)
       parts = std::min(parts + threads, most);
     return tiling;
   }
@@ -115,8 +116,8 @@ struct Unit : Step {
   // What lies between the two products of one tile: [panel][row][column][16], `wide` with a border of zeros.
   struct Middle {
     Element* wide;
-    float* owed[2];
-    long wide_row, wide_plane, owed_plane;
+    float *older, *newer;  // what waits for the frames to come
+    long wide_row, wide_plane, narrow_plane;
   };
 
   template <int STRIDE, bool SEPARABLE>
@@ -125,8 +126,8 @@ struct Unit : Step {
     const int above = tile.first_row * STRIDE - 1;
     const int begin = std::max(above, 0), end = std::min(above + in_rows(tile.rows), in.rows);
     const long wanted = long(end - begin) * in.columns, pixels = long(tile.rows) * out.columns;
-    const Middle middle = take_middle(in, out, tile, scratch);
-    Element* here = fused ? scratch.take<Element>(tile.panels * middle.owed_plane) : nullptr;
+    Middle middle = take_middle(in, out, tile, scratch);
+    Element* here = fused ? scratch.take<Element>(tile.panels * middle.narrow_plane) : nullptr;
     int* places = scratch.take<int>(wanted);
     for (int y = begin, i = 0; y < end; ++y)
       for (int x = 0; x < in.columns; ++x) places[i++] = int((y - above) * middle.wide_row + (x + 1) * LANES);
@@ -140,10 +141,11 @@ struct Unit : Step {
         std::memset(middle.wide, 0, tile.panels * middle.wide_plane * sizeof(Element));
       const long first = (frame - 1) * out.frame() + long(tile.first_row) * out.columns;
       Element* done = fused ? here : mixed + (tile.first_panel * out.pixels() + first) * LANES;
-      const long done_plane = fused ? middle.owed_plane : out.pixels() * LANES;
+      const long done_plane = fused ? middle.narrow_plane : out.pixels() * LANES;
       for (int panel = 0; panel < tile.panels; ++panel)
         mix_panel<STRIDE, SEPARABLE>(middle, tile, panel, out.columns, frame > 0, done + panel * done_plane, sums);
-      if (fused && frame > 0) project_pixels(walk, first, pixels, here, middle.owed_plane);
+      std::swap(middle.older, middle.newer);
+      if (fused && frame > 0) project_pixels(walk, first, pixels, here, middle.narrow_plane);
     }
   }
 
@@ -151,12 +153,12 @@ struct Unit : Step {
     Middle middle{};
     middle.wide_row = long(in.columns + 2) * LANES;
     middle.wide_plane = in_rows(tile.rows) * middle.wide_row;
-    middle.owed_plane = long(tile.rows) * out.columns * LANES;
+    middle.narrow_plane = long(tile.rows) * out.columns * LANES;
     middle.wide = scratch.take<Element>(tile.panels * middle.wide_plane);
     std::memset(middle.wide, 0, tile.panels * middle.wide_plane * sizeof(Element));
-    for (float*& owed : middle.owed) {
-      owed = scratch.take<float>(tile.panels * middle.owed_plane);
-      std::memset(owed, 0, tile.panels * middle.owed_plane * 4);
+    for (float** waiting : {&middle.older, &middle.newer}) {
+      *waiting = scratch.take<float>(tile.panels * middle.narrow_plane);
+      std::memset(*waiting, 0, tile.panels * middle.narrow_plane * 4);
     }
     return middle;
   }
@@ -171,11 +173,11 @@ struct Unit : Step {
       Element* to_row = done + long(y) * columns * LANES;
       float* total = sums + (long(y) * expand.count + panel) * LANES;
       Vector sum = _mm512_load_ps(total);
-      const long owed_row = panel * middle.owed_plane + long(y) * columns * LANES;
+      const long narrow_row = panel * middle.narrow_plane + long(y) * columns * LANES;
       auto row = [&](auto finish) {
         Depthwise<P, STRIDE, SEPARABLE>::row(middle.wide + panel * middle.wide_plane + y * STRIDE * middle.wide_row,
-                                             middle.wide_row, kernel, middle.owed[0] + owed_row,
-                                             middle.owed[1] + owed_row, columns, finish);
+                                             middle.wide_row, kernel, middle.older + narrow_row,
+                                             middle.newer + narrow_row, columns, finish);
       };
       if (!ends)
         row([](int, Vector) {});
@@ -183,10 +185,15 @@ struct Unit : Step {
         row([&](int column, Vector x) {
           x = _mm512_add_ps(x, shift);
           sum = _mm512_add_ps(sum, x);
+          __builtin_prefetch(to_row + (columns + column) * LANES, 1, 2);  // to write the next row
           P::store(to_row + column * LANES, x);
         });
       else
-        row([&](int column, Vector x) { P::store(to_row + column * LANES, P::swish(_mm512_add_ps(x, shift))); });
+        row([&](int column, Vector x) {
+          Vector one[]{_mm512_add_ps(x, shift)};
+          P::swish(one);
+          P::store(to_row + column * LANES, one[0]);
+        });
       _mm512_store_ps(total, sum);
     }
   }
@@ -219,15 +226,29 @@ struct Unit : Step {
     const long plane = out.pixels() * LANES;
     share_pixels(walk, out, CHUNK, [&](long first, long pixels) {
       if (!gate.hidden) return project_pixels(walk, first, pixels, mixed + first * LANES, plane);
-      for (int panel = 0; panel < expand.count; ++panel) {
-        const Vector scale = _mm512_loadu_ps(gates + panel * LANES);
-        for (long i = 0; i < pixels; ++i) {
-          const Vector x = P::load(mixed + panel * plane + (first + i) * LANES);
-          P::store(active + (panel * long(CHUNK) + i) * LANES, P::swish(_mm512_mul_ps(x, scale)));
-        }
-      }
+      for (int panel = 0; panel < expand.count; ++panel)
+        activate(mixed + panel * plane + first * LANES, pixels, _mm512_loadu_ps(gates + panel * LANES),
+                 active + panel * long(CHUNK) * LANES);
       project_pixels(walk, first, pixels, active, CHUNK * LANES);
     });
+  }
+
+  // One panel of a chunk. The next chunk is asked for meanwhile: it comes while this one is projected.
+  static void activate(const Element* mixed, long pixels, Vector gates, Element* active) {
+    long pixel = 0;
+    for (; pixel + 8 <= pixels; pixel += 8) activate<8>(mixed + pixel * LANES, gates, active + pixel * LANES);
+    for (; pixel < pixels; ++pixel) activate<1>(mixed + pixel * LANES, gates, active + pixel * LANES);
+  }
+
+  template <int COUNT>
+  static void activate(const Element* mixed, Vector gates, Element* active) {
+    Vector x[COUNT];
+    for_each<COUNT>([&](int i) {
+      __builtin_prefetch(mixed + (CHUNK + i) * LANES, 0, 2);
+      x[i] = _mm512_mul_ps(P::load(mixed + i * LANES), gates);
+    });
+    P::swish(x);
+    for_each<COUNT>([&](int i) { P::store(active + i * LANES, x[i]); });
   }
 
   void compute_gates(Shape out, const float* totals, float* gates, float* between) const {
