@@ -177,7 +177,7 @@ def packets(name: str, path: Path, seconds: float) -> list[Row]:
 
 def main() -> None:
     """Measure and write the results."""
-    args = parser(__doc__, 70, (2,)).parse_args()
+    args = parser(__doc__, 65, (2,)).parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder, (short, long) = Path(name), (Test(1, 1), Test(10, 3))
         made = [write_video(KINDS[0], folder / f"{seed}{KINDS[0].suffix}", seed) for seed in range(3)]

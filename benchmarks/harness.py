@@ -259,13 +259,22 @@ def write_results(what: str, rows: Sequence[Row], folder: Path = RESULTS, *, mac
     return path
 
 
-def rows_of_today(what: str, folder: Path = RESULTS) -> list[Row]:
-    """Return the rows that were written before on this machine and day."""
+def after_rows_of_today(what: str, rows: Sequence[Row], keys: Sequence[str], folder: Path = RESULTS) -> list[Row]:
+    """Return rows behind those written before on this machine and day, but for those that were measured again.
+
+    Args:
+        what: as for `write_results`.
+        rows: what was measured now.
+        keys: what tells that a row is of the same thing.
+        folder: where the results are.
+    """
     path = results_path(what, "csv", folder)
     if not path.exists():
-        return []
+        return list(rows)
     lines = path.read_text(encoding="utf-8").splitlines()
-    return list(csv.DictReader(line for line in lines if not line.startswith("#")))
+    before: list[Row] = list(csv.DictReader(line for line in lines if not line.startswith("#")))
+    again = {tuple(str(row[key]) for key in keys) for row in rows}
+    return [*(row for row in before if tuple(row[key] for key in keys) not in again), *rows]
 
 
 def write_json(what: str, results: Mapping[str, Sequence[Row]], folder: Path, *, machine: str, **facts: Cell) -> Path:

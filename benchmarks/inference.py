@@ -1,6 +1,7 @@
 """How long a clip takes: plain eager, with an allocator that keeps memory, as the catalogue computes it, optimised.
 
-    python benchmarks/inference.py [--threads 1 2] [--models vov3d_m] [--batch 1]
+    python benchmarks/inference.py [--threads 1 2]
+    python benchmarks/inference.py --models vov3d_l --threads 2 --batch 1   # this alone; today's other rows stay
 
 At 16x224x224 on the first number of threads, VoV3D-M runs on every back end that is present in every precision that it
 has, and X3D-M on the native one and OpenVINO; everything else on the one that `vov3d.optimize` picks. Eight clips at a
@@ -11,7 +12,7 @@ from __future__ import annotations
 
 import functools
 
-from harness import Row, Variant, in_shares, interleave, parser, remaining, write_results
+from harness import Row, Variant, after_rows_of_today, in_shares, interleave, parser, remaining, write_results
 from networks import Clips, optimised, ours, plain, ways
 
 from vov3d.models import create_model
@@ -47,7 +48,7 @@ def cell(name: str, clips: Clips, threads: int, seconds: float, *, by_engine: bo
 
 def main() -> None:
     """Measure and write the results."""
-    flags = parser(__doc__, 250, (1, 2))
+    flags = parser(__doc__, 240, (1, 2))
     flags.add_argument("--models", nargs="+", default=list(CELLS), choices=list(CELLS))
     flags.add_argument("--batch", type=int, nargs="+", default=(1, 8))
     args = flags.parse_args()
@@ -61,7 +62,8 @@ def main() -> None:
     rows: list[Row] = []
     for (name, clips, threads), seconds in in_shares(cells, remaining(args.seconds)):
         rows += cell(name, clips, threads, seconds, by_engine=clips == ONE and threads == args.threads[0])
-    write_results("inference", rows, args.out)
+    keys = ("model", "frames", "crop", "batch", "threads")
+    write_results("inference", after_rows_of_today("inference", rows, keys, args.out), args.out)
 
 
 if __name__ == "__main__":

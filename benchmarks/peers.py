@@ -63,7 +63,7 @@ def ways(package: str, name: str, clips: Clips, threads: int) -> dict[str, Varia
 
 def main() -> None:
     """Measure and write the results."""
-    args = parser(__doc__, 80, (2,)).parse_args()
+    args = parser(__doc__, 70, (2,)).parse_args()
     import_torchvision()
     chosen = dict(list(networks().items())[: 1 if args.quick else None])
     rows: list[Row] = []

@@ -130,10 +130,11 @@ def _inference_goals(found: Found) -> list[list[str]]:
 def _field_goals(found: Found) -> list[list[str]]:
     goals = []
     for name, aim in FIELD_GOALS.items():
-        for precision in ("fp32", "bf16"):
-            rows = found["field"].where(model=name, way=f"best {precision}")
-            title = f"`{name}`, times as long as VoV3D-M, each in its best engine in {precision}"
-            goals.append(goal(title, aim, [number(row, "times_reference") for row in rows]))
+        for row in sorted(found["field"].where(model=name), key=lambda row: (row["way"], row["threads"])):
+            if row["way"].startswith("best"):
+                how = f"{row['way'].removeprefix('best ')}, {threads_of(row)}"
+                title = f"`{name}`, times as long as VoV3D-M, each in its best engine, {how}"
+                goals.append(goal(title, aim, [number(row, "times_reference")]))
     return goals
 
 

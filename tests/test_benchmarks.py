@@ -240,7 +240,10 @@ def test_what_cores_exchange_is_measured_where_two_threads_work() -> None:
     assert ("other_core_gbps" in two) == (speed is not None)
 
 
-def test_rows_of_today_are_read_back(tmp_path: Path) -> None:
-    assert harness.rows_of_today("field", tmp_path) == []
-    write_results("field", [{"model": "i3d", "ms": 1.5}], tmp_path)
-    assert harness.rows_of_today("field", tmp_path) == [{"model": "i3d", "ms": "1.5"}]
+def test_what_is_measured_again_on_a_day_takes_the_place_of_what_was(tmp_path: Path) -> None:
+    first = [{"model": "i3d", "threads": threads, "ms": 1.5} for threads in (1, 2)]
+    assert harness.after_rows_of_today("field", first, ("model", "threads"), tmp_path) == first
+    write_results("field", first, tmp_path)
+    again = [{"model": "i3d", "threads": 2, "ms": 1.25}, {"model": "tsn_r50", "threads": 2, "ms": 1.0}]
+    found = harness.after_rows_of_today("field", again, ("model", "threads"), tmp_path)
+    assert found == [{"model": "i3d", "threads": "1", "ms": "1.5"}, *again]

@@ -582,6 +582,38 @@ def leaves_in_order(mark: Path) -> Ready:
     return Ready(int)
 
 
+def takes_a_minute(mark: Path) -> Ready:
+    mark.touch()
+    time.sleep(60)
+    return Ready(int)
+
+
+WANTS_IT = """
+import functools, sys
+from pathlib import Path
+from tests.test_compare import Worker, takes_a_minute
+Worker(functools.partial(takes_a_minute, Path(sys.argv[1])), 1, None).wait()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="signals")
+def test_a_process_that_computes_ends_with_one_that_is_killed(tmp_path: Path) -> None:
+    mark = tmp_path / "computes"
+    command = [sys.executable, "-c", WANTS_IT, str(mark)]
+    running = subprocess.Popen(command, start_new_session=True, stderr=subprocess.DEVNULL)
+    while not mark.exists():
+        assert running.poll() is None
+        time.sleep(0.05)
+    running.kill()
+    running.wait()
+    deadline = time.monotonic() + 20
+    with pytest.raises(ProcessLookupError):
+        while time.monotonic() < deadline:
+            os.killpg(running.pid, 0)
+            time.sleep(0.1)
+
+
 def test_a_process_that_waits_ends_in_order(tmp_path: Path) -> None:
     """Killed, it leaves the semaphores of its packages behind, of which Python warns."""
     with Worker.started(functools.partial(leaves_in_order, tmp_path / "ended"), 1) as worker:

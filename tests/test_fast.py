@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ import vov3d
 from tests.tiny import LABELS, break_video
 from vov3d.cli import main
 from vov3d.compare.engines import bench
+from vov3d.data.items import Broken
 from vov3d.errors import ArgumentError, OptimizeError
 from vov3d.fast import fast_network, spread_over
 from vov3d.optimize import BACKENDS, Optimized, choosing
@@ -93,10 +96,20 @@ def test_int8_is_calibrated_on_clips_of_many_videos(
     assert fast_network(vov3d.load_trained(checkpoint).model, "int8", []) is None
 
 
-def test_calibration_is_spread_over_the_videos() -> None:
+def test_calibration_is_spread_over_the_videos(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert list(spread_over(3)) == [0, 1, 2]
     assert list(spread_over(800))[:4] == [0, 100, 200, 300]
     assert sorted(spread_over(803)) == list(range(803))
+    seen: list[Broken] = []
+
+    def noted(_model: object, _precision: object, videos: Iterable[Broken]) -> None:
+        seen.extend(videos)
+
+    monkeypatch.setattr(sys.modules["vov3d.predict"], "fast_network", noted)
+    vov3d.load(checkpoint, device="cpu").faster("int8", [tmp_path / f"{number}.mp4" for number in range(16)])
+    assert [Path(one.path).stem for one in seen[:3]] == ["0", "2", "4"]
 
 
 def test_bench_times_every_engine_in_turns(checkpoint: Path, capsys: pytest.CaptureFixture[str]) -> None:

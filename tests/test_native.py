@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import copy
 import functools
+import logging
+import multiprocessing
+import os
 import pickle
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -20,6 +25,7 @@ from vov3d.errors import ArgumentError
 from vov3d.layers import OPERATORS, BatchNorm, D2Plus1D
 from vov3d.models import X3D, VoV3D, create_model
 from vov3d.native import library
+from vov3d.optimize.folding import folded
 
 SMALL = {
     "small": lambda: VoV3D(12, (2, 1, 2, 1), num_units=3, num_classes=7),
@@ -155,6 +161,7 @@ def test_other_networks_are_refused() -> None:
     normed = VoV3D(12, (1, 1, 1, 1), operator=functools.partial(D2Plus1D, between=BatchNorm)).eval()
     assert "BatchNorm between" in str(native.unsupported(normed))
     assert "no input of blocks that stride" in str(native.unsupported(VoV3D(12, strided_input=True).eval()))
+    assert "folds norms by itself" in str(native.unsupported(folded(network("small"))))
     with pytest.raises(ArgumentError, match="R2Plus1D"):
         native.compile_network(dense, clips_of(1, 1, 32, 32), "fp32")
 
@@ -257,8 +264,9 @@ def test_a_compiler_that_fails_says_why_and_leaves_nothing(monkeypatch: pytest.M
     assert not list((tmp_path / "cache").rglob("*.so"))
 
 
-def test_it_is_compiled_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_it_is_compiled_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """With a compiler that counts its calls, and copies what the real one made."""
+    caplog.set_level(logging.INFO, "vov3d")
     built = Path(library.load_library()._name)
     compiler = tmp_path / "counting++"
     out = len(library.FLAGS) + 2  # the word after -o
@@ -271,6 +279,7 @@ def test_it_is_compiled_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
     for _ in range(2):
         library.load_library.__wrapped__()
     assert (tmp_path / "calls").read_text() == "once\n"
+    assert caplog.messages == ["compiling the native kernel, once for this machine"]
     (kept,) = (tmp_path / "cache").rglob("*.so")
     whole = kept.read_bytes()
     for spoilt in (whole[:5000], b"", whole[:-1000] + bytes(1000)):  # the first would end this process
@@ -279,6 +288,37 @@ def test_it_is_compiled_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
         library.load_library.__wrapped__()
         assert len(kept.read_bytes()) == len(whole)
     assert (tmp_path / "calls").read_text() == "once\n" * 4
+
+
+def is_running(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/cmdline").read_bytes() != b""  # which is all that is left until it is waited for
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL], ids=lambda number: number.name)
+def test_a_compiler_ends_with_the_process_that_wants_it(number: signal.Signals, tmp_path: Path) -> None:
+    compiler, started, kept = tmp_path / "slow++", tmp_path / "started", tmp_path / "cache" / "kernel.so"
+    compiler.write_text(f"#!/bin/sh\n: > $TMPDIR/part.s\nsleep 60 &\necho $! > {started}\nwait\n")
+    compiler.chmod(0o755)
+    process = multiprocessing.get_context("fork").Process(target=library._compile, args=(str(compiler), kept))
+    process.start()
+    deadline = time.monotonic() + 10
+    while not (started.exists() and started.read_text()):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    os.kill(process.pid or 0, number)
+    process.join()
+    while is_running(int(started.read_text())):
+        assert time.monotonic() < deadline, "what the compiler started goes on"
+        time.sleep(0.01)
+    left = {path.name for path in kept.parent.iterdir()} - {"kernel.lock"}
+    assert left == (set() if number == signal.SIGINT else {"kernel.unfinished"})
+    out = len(library.FLAGS) + 2
+    compiler.write_text(f'#!/bin/sh\necho made > "${{{out}}}"\n')
+    library._compile(str(compiler), kept)
+    assert {path.name for path in kept.parent.iterdir()} - {"kernel.lock"} == {"kernel.so"}
 
 
 def test_a_compiler_that_makes_nothing_is_no_compiler(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

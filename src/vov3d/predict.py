@@ -20,7 +20,7 @@ from vov3d.data.video import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from vov3d.data.views import Views
 from vov3d.distributed import resolve_device
 from vov3d.errors import ArgumentError, DataError, DecodeError
-from vov3d.fast import device_for, fast_network
+from vov3d.fast import device_for, fast_network, spread_over
 from vov3d.inference import Network, default_workers, video_probabilities
 from vov3d.optimize import Optimized, Precision
 from vov3d.optimize.folding import folded
@@ -96,7 +96,7 @@ class VideoClassifier:
             OptimizeError: no engine computes the network in this precision.
         """
         paths = [Path(source) for source in sources]
-        decoded = (self._decoded(paths, clips, crops, number)[0] for number in range(len(paths)))
+        decoded = (self._decoded(paths, clips, crops, number)[0] for number in spread_over(len(paths)))
         return replace(self, optimized=fast_network(self.trained.model, precision, decoded))
 
     def predict(

@@ -233,6 +233,14 @@ def test_a_package_that_is_missing_is_named(model: ClipClassifier, monkeypatch: 
         vov3d.optimize(model, clips(), "int8", calibration=clips())
 
 
+def test_float32_stays_float32_under_autocast(model: ClipClassifier) -> None:
+    expected = model(clips()).detach()
+    with torch.autocast("cpu", torch.bfloat16):
+        logits = vov3d.optimize(model, clips(), backend="torch")(clips())
+    assert logits.dtype == torch.float32
+    assert float((logits - expected).abs().max()) <= 1e-4 * float(expected.abs().max())
+
+
 def wrong_by(factor: float) -> Backend:
     """A back end whose map is off by a factor in its second half of channels."""
 

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
+import os
 import re
 import signal
 import statistics
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -147,6 +149,7 @@ def _serve(connection: Connection, build: Build, threads: int, memory_gib: float
     """Build, answer with what was found; then run and answer for each word that comes."""
     ignore_interrupts()
     die_first()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(threads)
     try:
         ready = build()
@@ -157,6 +160,14 @@ def _serve(connection: Connection, build: Build, threads: int, memory_gib: float
         return  # the one who asked is gone
     except (Vov3dError, MemoryError, RuntimeError) as error:
         connection.send(failure_reason(error, memory_gib))
+
+
+def _end_with_parent() -> None:
+    """End when the one who asked is killed, however long what is computed would still take."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
 def _timed(run: Callable[[], object], seconds: float) -> float:

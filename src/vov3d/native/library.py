@@ -6,6 +6,7 @@ import atexit
 import ctypes
 import functools
 import hashlib
+import logging
 import os
 import platform
 import shutil
@@ -17,7 +18,9 @@ from ctypes import POINTER, c_double, c_float, c_int, c_void_p
 from pathlib import Path
 
 from vov3d.errors import ArgumentError
-from vov3d.files import write_atomically
+from vov3d.files import write_bytes
+
+log = logging.getLogger("vov3d")
 
 SOURCES = Path(__file__).parent / "kernel"
 FLAGS = (
@@ -25,6 +28,7 @@ FLAGS = (
     "-O3",
     "-fno-tree-pre",
     "-march=native",
+    "-mtune=icelake-server",
     "-ffp-contract=fast",
     "-fPIC",
     "-shared",
@@ -35,6 +39,10 @@ NEEDED = ("avx512f", "avx512bw", "avx512dq", "avx512vl")
 NEEDED_BY = {"fp32": (), "bf16": ("avx512_bf16",), "int8": ("avx512_bf16", "avx512_vnni", "avx512vbmi")}
 COMPILERS = ("c++", "g++", "clang++")
 DIGEST_BYTES = hashlib.sha256().digest_size
+
+ENDING_WITH_US = 'exec 3<&0; (read -r _ <&3; kill -KILL 0) >/dev/null 2>&1 & exec 3<&-; exec "$@" </dev/null'
+"""Runs a command as a shell does, and kills it, with all that it started, when whoever holds the other end of its stdin
+is gone: a compiler is several processes, and this one may be killed."""
 
 _AT = c_void_p  # values of some tensor
 _SIGNATURES = {
@@ -110,20 +118,43 @@ def _compile(compiler: str, path: Path) -> None:
 
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_suffix(".lock")):
-        if not _is_whole(path):
-            write_atomically(path, lambda temporary: _run_compiler(compiler, temporary))
+        if _is_whole(path):
+            return
+        log.info("compiling the native kernel, once for this machine")
+        folder = path.with_suffix(".unfinished")
+        shutil.rmtree(folder, ignore_errors=True)  # of a process that was killed
+        folder.mkdir()
+        try:
+            library = _compiled(compiler, folder)
+            write_bytes(path, library + hashlib.sha256(library).digest())
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
-def _run_compiler(compiler: str, out: Path) -> None:
+def _compiled(compiler: str, folder: Path) -> bytes:
+    """Return the library; whatever the compiler writes, it writes into the folder."""
+    out = folder / "network.so"
     command = [*compiler.split(), *FLAGS, "-o", str(out), str(SOURCES / "network.cpp")]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    theirs, ours = os.pipe()
+    try:
+        done = subprocess.run(
+            ["/bin/sh", "-c", ENDING_WITH_US, "sh", *command],
+            stdin=theirs,
+            capture_output=True,
+            text=True,
+            check=False,
+            env={**os.environ, "TMPDIR": str(folder)},
+            start_new_session=True,
+        )
+    finally:
+        os.close(ours)
+        os.close(theirs)
     if done.returncode or not out.is_file():
         errors = (
             [line for line in done.stderr.splitlines() if "error" in line] or done.stderr.splitlines() or ["no word"]
         )
         raise ArgumentError(f"{compiler} could not compile the native kernel: {errors[0]}")
-    with out.open("ab") as file:
-        file.write(hashlib.sha256(out.read_bytes()).digest())
+    return out.read_bytes()
 
 
 def _is_whole(path: Path) -> bool:

@@ -51,6 +51,8 @@ def unsupported(model: nn.Module) -> str | None:
 def _unknown_part(unit: Bottleneck) -> str | None:
     """Return what a unit has that the kernel does not, one line, or ``None``."""
     operator = unit.operator
+    if isinstance(unit.norm, nn.Identity):
+        return "the native kernel folds norms by itself; give it the network that still has them"
     if not isinstance(operator, D2Plus1D | D1Plus2D | DepthwiseConv3d):
         return f"the native kernel has no {type(operator).__name__}; depthwise operators only"
     if isinstance(operator, D2Plus1D) and not operator.is_linear:

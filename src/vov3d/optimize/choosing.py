@@ -80,7 +80,7 @@ def optimize(
     if backend not in allowed:
         raise ArgumentError(unknown_name("backend", backend, allowed))
     names = candidates(job.example.device.type) if backend == "auto" else [backend]
-    with torch.no_grad(), exact_float32():
+    with torch.no_grad(), exact_float32(job.example.device):
         expected = model(job.example)
     if not expected.isfinite().all():
         raise ArgumentError(
@@ -181,7 +181,7 @@ def _tried(backend: Backend, job: Job, expected: Tensor) -> Optimized | str:
     before = torch.get_num_threads()
     torch.set_num_threads(job.num_threads)
     try:
-        with torch.no_grad():
+        with torch.no_grad(), exact_float32(job.example.device):
             optimized = Optimized(backend.name, backend.compile(job), job)
             logits = optimized(job.example)
     except ArgumentError as error:

@@ -122,7 +122,7 @@ class Optimized(nn.Module):
     @contextmanager
     def _computing(self) -> Iterator[None]:
         """One call at a time, without gradients, with one thread for what is not the back end's."""
-        with self._lock, torch.no_grad(), exact_float32(), _threads(1):
+        with self._lock, torch.no_grad(), exact_float32(self._device), _threads(1):
             yield
 
 
@@ -138,11 +138,12 @@ def _threads(number: int) -> Iterator[None]:
 
 
 @contextmanager
-def exact_float32() -> Iterator[None]:
-    """Let a GPU's convolutions in float32 not round to 10 bits, as cuDNN does by default."""
+def exact_float32(device: torch.device) -> Iterator[None]:
+    """Let float32 be float32: without autocast, and on a GPU without the 10 bits that cuDNN rounds to by default."""
     before = torch.backends.cudnn.allow_tf32
     torch.backends.cudnn.allow_tf32 = False
     try:
-        yield
+        with torch.autocast(device.type, enabled=False):
+            yield
     finally:
         torch.backends.cudnn.allow_tf32 = before
