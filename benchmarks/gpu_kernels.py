@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 
 import torch
 from gpu_device import DEVICE
-from gpu_timing import Setting, in_processes, tried
+from gpu_timing import Setting, in_processes, num_processes, tried
 from gpu_ways import COMPILED, Training, shapes
 from harness import Row
 
@@ -29,7 +29,7 @@ Job = tuple[str, str, int, int]
 def compiled_kernels(names: Sequence[str], setting: Setting) -> Iterator[Row]:
     """Compute every kind of block of the networks once, small, and steps of what `torch.compile` makes of them.
 
-    Blocks after the third of a stage are like it.
+    Blocks after the third of a stage are like it. The steps take longest, and begin first where processes are left.
     """
     slow = [("torch.compile", name, way, 0) for way in range(len(COMPILED)) for name in names]
     blocks = [
@@ -38,7 +38,8 @@ def compiled_kernels(names: Sequence[str], setting: Setting) -> Iterator[Row]:
         for number, stage in enumerate(create_model(name).stages)
         for place in range(min(len(stage), 3))
     ]
-    yield from in_processes(functools.partial(_compile, setting), [*slow, *blocks])
+    jobs = [*slow, *blocks] if num_processes() >= 2 * len(slow) else [*blocks, *slow]
+    yield from in_processes(functools.partial(_compile, setting), jobs)
 
 
 def _compile(setting: Setting, job: Job) -> Row:
@@ -69,7 +70,7 @@ def _compute_compiled(name: str, way: int, setting: Setting) -> None:
 def compute_block(name: str, stage: int, place: int) -> None:
     """Compute a block forward and backward, and with its norms folded."""
     model = create_model(name)
-    block, narrow = model.stages[stage][place].to(DEVICE), folded(model.eval()).stages[stage][place]
+    narrow, block = folded(model.eval()).stages[stage][place], model.stages[stage][place].to(DEVICE)
     branch = block.branch
     first = branch.units[0].branch if isinstance(branch, TOSA) else branch
     assert isinstance(first, Bottleneck)

@@ -13,7 +13,7 @@ from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 
 MOST_NAMED = 6
-LAUNCH = re.compile(r"(cuda|cu)(Launch|Graph).*(Kernel|Launch)")
+LAUNCH = re.compile(r"cu(da)?(GraphLaunch|Launch\w*Kernel)\w*")  # Triton's is cuLaunchKernelEx
 
 
 def profiled(run: Callable[[], object]) -> Row:

@@ -51,10 +51,14 @@ def in_processes(work: Callable[[T], Row], jobs: Sequence[T]) -> Iterator[Row]:
         yield from map(work, jobs)
         return
     context = multiprocessing.get_context("spawn")
-    processes = min(len(jobs), MOST_PROCESSES, max(1, len(os.sched_getaffinity(0)) - 2))
-    with ProcessPoolExecutor(processes, context) as pool:
+    with ProcessPoolExecutor(min(len(jobs), num_processes()), context) as pool:
         for done in as_completed([pool.submit(work, job) for job in jobs]):
             yield done.result()
+
+
+def num_processes() -> int:
+    """How many processes work at a time."""
+    return min(MOST_PROCESSES, max(1, len(os.sched_getaffinity(0)) - 2))
 
 
 def tried(measure: Callable[[], Row]) -> Row:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 
 import pytest
@@ -18,12 +19,18 @@ import torch
 pytest.importorskip("triton")
 
 import gpu
+import gpu_correctness
+import gpu_kernels
 from gpu_curves import loss_curves_of_videos
-from gpu_profile import profiled
+from gpu_profile import LAUNCH, profiled
 from gpu_timing import Setting
 from gpu_traffic import gigabytes, step_traffic
+from gpu_ways import COMPILED
 from harness import Row, write_results
 from performance_gpu import NOTHING, gpu_section
+from torch import nn
+
+from vov3d.layers import Residual
 
 ROOT = Path(__file__).parents[1]
 H100 = "NVIDIA H100 80GB HBM3"
@@ -116,6 +123,52 @@ def test_a_profile_names_what_takes_the_time() -> None:
     assert found["kernels"] >= 2
     assert str(found["slowest"]).startswith("mm " if not torch.cuda.is_available() else "")
     assert found["launches"] == 0 or torch.cuda.is_available()
+
+
+def test_launches_are_counted_by_all_their_names() -> None:
+    for name in ("cudaLaunchKernel", "cudaLaunchKernelExC", "cuLaunchKernel", "cuLaunchKernelEx", "cudaGraphLaunch"):
+        assert LAUNCH.fullmatch(name)
+    for name in ("cudaStreamSynchronize", "cudaMemcpyAsync", "cudaGraphInstantiate", "cudaLaunchHostFunc"):
+        assert not LAUNCH.fullmatch(name)
+
+
+def test_a_block_is_folded_before_it_goes_to_the_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Folding shows the whole network a clip, and all of it must be at one place."""
+    happened: list[str] = []
+    move, fold = nn.Module.to, gpu_kernels.folded
+    monkeypatch.setattr(nn.Module, "to", lambda module, *where: (happened.append("moved"), move(module, *where))[1])
+    monkeypatch.setattr(gpu_kernels, "folded", lambda model: (happened.append("folded"), fold(model))[1])
+    monkeypatch.setattr(gpu_kernels, "residual_block", Residual.forward)
+    monkeypatch.setattr(gpu_kernels, "FoldedBlock", lambda block: block)
+    gpu_kernels.compute_block("vov3d_s", 0, 0)
+    assert happened == ["folded", "moved", "moved"]
+
+
+@pytest.mark.parametrize(("processes", "first"), [(16, "torch.compile"), (3, "kernels")])
+def test_where_few_processes_compile_the_kernels_come_first(
+    processes: int, first: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gpu_kernels, "num_processes", lambda: processes)
+    monkeypatch.setattr(gpu_kernels, "in_processes", lambda _work, jobs: jobs)
+    jobs = list(gpu_kernels.compiled_kernels(["vov3d_s"], Setting()))
+    assert (len(jobs), jobs[0][0]) == (6, first)
+
+
+def test_each_forward_pass_of_torchs_graphs_is_a_step_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    marked: list[bool] = []
+    monkeypatch.setattr(torch, "compile", lambda model, **_options: model)
+    monkeypatch.setattr(torch.compiler, "cudagraph_mark_step_begin", lambda: marked.append(True))
+    for way, expected in zip(COMPILED, (0, 2), strict=True):
+        call = way.prepare(nn.Identity())  # type: ignore[arg-type]
+        assert [float(call(torch.ones(()))) for _ in range(2)] == [1.0, 1.0]
+        assert len(marked) == expected
+
+
+def test_checks_travel_to_processes_without_tensors() -> None:
+    """Each would be an open file, and a system allows a thousand."""
+    jobs = gpu_correctness.jobs()
+    assert len(jobs) == 12 + 3 * torch.cuda.is_available()
+    assert max(len(ForkingPickler.dumps(job)) for job in jobs) < 200
 
 
 def test_both_ways_learn_the_same_from_videos(videos: Path) -> None:

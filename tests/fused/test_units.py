@@ -1,9 +1,12 @@
 """Blocks of the networks, fused, against their plain modules; and what training does with them."""
 
+import contextlib
 import copy
 import functools
 import logging
-from collections.abc import Callable
+import sys
+import types
+from collections.abc import Callable, Iterator
 
 import pytest
 import torch
@@ -12,7 +15,7 @@ from torch import Tensor, nn
 pytest.importorskip("triton")
 
 from vov3d.fused import Gradient, Replayed, fuse, unavailable
-from vov3d.fused.replay import Work
+from vov3d.fused.replay import Work, record_cuda_graph
 from vov3d.fused.trial import refusal
 from vov3d.fused.units import fits, residual_block
 from vov3d.layers import (
@@ -173,6 +176,84 @@ def test_a_trial_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
     assert refusal(model, DEVICE, torch.float32) == "ZeroDivisionError: division by zero"
 
 
+def test_a_trial_is_not_misled_by_plain_modules_that_round(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As cuDNN does by default: factors in float32 lose all but 10 bits, which are those of float16."""
+    convolve = torch.nn.functional.conv2d
+
+    def convolve_rounded(images: Tensor, weight: Tensor, *rest: object, **options: object) -> Tensor:
+        if torch.backends.cudnn.allow_tf32 and weight.dtype == torch.float32:
+            images, weight = (one + (one.half().float() - one).detach() for one in (images, weight))
+        return convolve(images, weight, *rest, **options)
+
+    monkeypatch.setattr(torch.nn.functional, "conv2d", convolve_rounded)
+    assert torch.backends.cudnn.allow_tf32
+    assert refusal(create_model("vov3d_s", num_classes=2), DEVICE, torch.float32) is None
+    assert torch.backends.cudnn.allow_tf32
+
+
+@pytest.mark.parametrize(
+    ("found", "says"),
+    [
+        (types.SimpleNamespace(__version__="3.2.0"), "triton 3.2.0 is older than they need (3.4)"),
+        (None, "triton cannot be imported: "),
+    ],
+)
+def test_without_a_triton_of_use_there_is_a_reason(found: object, says: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "triton", found)  # type: ignore[arg-type]  # None: it cannot be imported
+    for device in ("cuda", "cpu"):
+        assert str(unavailable(torch.device(device))).startswith(says)
+
+
+class FakeCuda:
+    """What `record_cuda_graph` asks of ``torch.cuda``, and in which order."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.current, self.recording_on = FakeStream("usual"), None
+        streams = iter([FakeStream("a new one")])
+        monkeypatch.setattr(torch.cuda, "Stream", lambda: next(streams))
+        monkeypatch.setattr(torch.cuda, "current_stream", lambda: self.current)
+        monkeypatch.setattr(torch.cuda, "CUDAGraph", lambda: types.SimpleNamespace(replay=lambda: None))
+        monkeypatch.setattr(torch.cuda, "stream", self.stream)
+        monkeypatch.setattr(torch.cuda, "graph", self.graph)
+
+    @contextlib.contextmanager
+    def stream(self, stream: "FakeStream") -> Iterator[None]:
+        before, self.current = self.current, stream
+        try:
+            yield
+        finally:
+            self.current = before
+
+    @contextlib.contextmanager
+    def graph(self, _graph: object, *, stream: "FakeStream", **_options: str) -> Iterator[None]:
+        self.current = self.recording_on = stream
+        yield  # of torch, where recording fails, this stream stays the current one
+
+
+class FakeStream(str):
+    def wait_stream(self, other: str) -> None:
+        assert {self, other} == {"usual", "a new one"}
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_graph_is_recorded_on_a_stream_of_the_current_gpu_that_is_then_left(
+    fails: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cuda, computed_on = FakeCuda(monkeypatch), []
+
+    def work() -> tuple[Tensor, ...]:
+        computed_on.append(str(cuda.current))
+        if fails and cuda.recording_on:
+            raise RuntimeError("operation not permitted when stream is capturing")
+        return (torch.ones(1),)
+
+    with pytest.raises(RuntimeError) if fails else contextlib.nullcontext():
+        record_cuda_graph(work)
+    assert computed_on == ["a new one", "a new one"]
+    assert cuda.recording_on == "a new one"
+    assert cuda.current == "usual"
+
+
 class Recorder:
     """Does the work again and writes to the memory of the first time, as a graph does."""
 
@@ -186,7 +267,8 @@ class Recorder:
         def replay() -> None:
             self.replays += 1
             for first, again in zip(answers, work(), strict=True):
-                first.copy_(again)
+                with torch.inference_mode():  # a graph does not ask what kind of tensor it is
+                    first.copy_(again)
 
         return answers, replay
 

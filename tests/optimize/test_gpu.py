@@ -114,6 +114,14 @@ def test_recordings_are_kept_for_the_shapes_used_last() -> None:
     assert torch.equal(first, torch.full((1, 3), 2.0)), "answers stay as they are"
 
 
+def test_a_recording_made_in_inference_mode_is_of_use_outside() -> None:
+    doubled = ReplayedForShape(lambda given: given * 2, Recorder())
+    with torch.inference_mode():
+        doubled(torch.ones(3))
+    with torch.no_grad():
+        assert torch.equal(doubled(torch.full((3,), 2.0)), torch.full((3,), 4.0))
+
+
 def test_what_cannot_be_recorded_is_computed_as_ever(caplog: pytest.LogCaptureFixture) -> None:
     def fails(_work: Work) -> tuple[tuple[Tensor, ...], Callable[[], None]]:
         raise RuntimeError("operation not permitted when stream is capturing\nmore")

@@ -8,7 +8,6 @@ those of the plain modules, up to rounding (tested).
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from types import MethodType
 from typing import TYPE_CHECKING
 
@@ -23,14 +22,19 @@ if TYPE_CHECKING:
 
 __all__ = ["Gradient", "Replayed", "fuse", "unavailable"]
 
+OLDEST_TRITON = (3, 4)
+
 
 def unavailable(device: torch.device) -> str | None:
     """Return why the kernels do not run on a device, in words; ``None`` if they do."""
-    if find_spec("triton") is None:
-        return "triton is not installed"
     import torch
-    import triton
 
+    try:
+        import triton
+    except (ImportError, OSError) as error:
+        return f"triton cannot be imported: {error}"
+    if tuple(map(int, triton.__version__.split(".")[:2])) < OLDEST_TRITON:
+        return f"triton {triton.__version__} is older than they need ({'.'.join(map(str, OLDEST_TRITON))})"
     if device.type != "cuda":
         return None if triton.knobs.runtime.interpret else f"they run on CUDA GPUs, not on {device.type}"
     if torch.cuda.get_device_capability(device) < (8, 0):

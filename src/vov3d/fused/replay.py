@@ -25,16 +25,18 @@ Recorder = Callable[[Work], tuple[tuple[Tensor, ...], Callable[[], None]]]
 def record_cuda_graph(work: Work) -> tuple[tuple[Tensor, ...], Callable[[], None]]:
     """Record some work's kernels as a CUDA graph, which gives nothing before it is replayed.
 
-    The work may not wait for the GPU.
+    The work may not wait for the GPU. Torch's own stream for recording belongs to whichever GPU recorded first, so the
+    graph of another would be empty; and where recording fails, torch stays on it.
     """
-    stream = torch.cuda.Stream()
+    stream, graph = torch.cuda.Stream(), torch.cuda.CUDAGraph()
     stream.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(stream):
-        work()
-    torch.cuda.current_stream().wait_stream(stream)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph, capture_error_mode="thread_local"):  # others may pin memory meanwhile
-        answers = work()
+    try:
+        with torch.cuda.stream(stream):
+            work()
+            with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):  # others may pin memory
+                answers = work()
+    finally:
+        torch.cuda.current_stream().wait_stream(stream)
     return answers, graph.replay
 
 
@@ -67,7 +69,8 @@ class ReplayedForShape:
             return answer.clone()
 
     def _make(self, given: Tensor) -> None:
-        memory = given.clone()
+        with torch.inference_mode(False):  # later calls may be outside of it
+            memory = given.clone()
         while len(self._recordings) >= self._most:
             del self._recordings[next(iter(self._recordings))]
         try:

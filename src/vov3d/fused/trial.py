@@ -35,7 +35,8 @@ def refusal(model: ClipClassifier, device: torch.device, dtype: torch.dtype) -> 
         shared = any(isinstance(module, nn.SyncBatchNorm) for module in model.modules())
         return "its norms are those of several processes" if shared else "the fused kernels know none of its blocks"
     operator = type(units[0].operator)
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+    exact = torch.backends.cudnn.flags(enabled=True, allow_tf32=False)  # or it is plain modules that are off
+    with torch.random.fork_rng([device] if device.type == "cuda" else []), exact:
         torch.manual_seed(0)
         for block in _blocks(operator):
             try:
