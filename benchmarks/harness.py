@@ -27,6 +27,7 @@ from dataclasses import dataclass
 from datetime import date
 from importlib import metadata
 from pathlib import Path
+from types import TracebackType
 from typing import TypeVar
 
 from cores import other_core_gbps
@@ -298,9 +299,17 @@ class Flags(argparse.ArgumentParser):
     def parse_args(self, words: Sequence[str] | None = None) -> argparse.Namespace:  # type: ignore[override]
         """Return what was given."""
         found = super().parse_args(words)
+        sys.excepthook = _told_in_one_line
         if found.out is None:
             found.out = Path(tempfile.mkdtemp(prefix="quick-")) if found.quick else RESULTS
         return found
+
+
+def _told_in_one_line(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    if issubclass(kind, KeyboardInterrupt):
+        sys.stderr.write("interrupted; what this run measured is not written, earlier results stay\n")
+    else:
+        sys.__excepthook__(kind, error, trace)
 
 
 def parser(description: str | None, seconds: float, threads: Sequence[int] = (1,)) -> Flags:

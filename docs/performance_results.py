@@ -35,7 +35,9 @@ class Results:
         found: dict[tuple[str, ...], list[Row]] = {}
         for row in self.rows:
             found.setdefault(tuple(row[key] for key in ("model", "frames", "crop", "batch", "threads")), []).append(row)
-        return [Cell(*key, Results(self.facts, rows)) for key, rows in found.items()]
+        models = list(dict.fromkeys(row["model"] for row in self.rows))
+        cells = [Cell(*key, Results(self.facts, rows)) for key, rows in found.items()]
+        return sorted(cells, key=lambda one: (models.index(one.model), *map(int, (one.batch, one.crop, one.threads))))
 
 
 @dataclass(frozen=True)
