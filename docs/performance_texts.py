@@ -4,9 +4,9 @@ HEAD = """\
 # What it costs
 
 VoV3D needs few multiply-adds; whether that becomes little time is up to the arithmetic. This page is made by
-`docs/make_tables.py` from what `make bench` measured on {processor}, {cores} cores, with torch
-{torch}{engines}, on {day}. The results are in `benchmarks/results`, each file with its machine and command, and each
-part runs alone: `python benchmarks/inference.py --threads 1`.
+`docs/make_tables.py` from what `make bench`, or a part of it run again alone, measured on {processor}, {cores} cores,
+with torch {torch}{engines}, on {day}. The results are in `benchmarks/results`, each file with its machine and last
+command; rows of one day that were not measured again stay.
 
 What is timed lives in a process of its own, and all that are compared take turns, since no machine is the same from
 minute to minute. Times are medians over rounds, ratios medians of the ratios of single rounds; quartiles of times lie

@@ -104,9 +104,12 @@ def evaluate(
     with process_group(device_for(fast, device)) as group, threads_beside(workers, num_views), ExitStack() as held:
         if folder is not None:
             group.from_main(partial(held.enter_context, sole_writer(folder)))
-        model: Network = folded(trained.model.to(group.device))
+        trained.model.to(group.device)
+        model: Network | None = None
         if fast is not None:
-            model = fast_network(trained.model, fast, (views[one] for one in spread_over(len(views)))) or model
+            model = fast_network(trained.model, fast, (views[one] for one in spread_over(len(views))))
+        if model is None:
+            model = folded(trained.model)
         scores, missing = score_videos(
             model,
             views,

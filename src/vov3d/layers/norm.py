@@ -244,7 +244,7 @@ class _Normalised(torch.autograd.Function):
         """With y = w (x - m) / s + b: of b it is the sum of g, of w that of g (x - m) / s, of x linear in g and x.
 
         Where sums are short, torch's threads do not write to the same lines of memory: on two, this is three to five
-        times as fast as its own backward pass (`benchmarks/training_step.py`).
+        times as fast as its own backward pass (docs/notebook.md).
         """
         clips, weight, mean, inverse = ctx.saved_tensors  # type: ignore[attr-defined]
         num_values, parts = clips.numel() // clips.shape[1], _parts(clips)
