@@ -15,6 +15,7 @@ import functools
 import importlib.util
 
 import torch
+from field import MANY_THREADS as WAYS
 from field import beside, references
 from harness import Row, Variant, in_shares, parser, remaining, write_results
 from networks import Clips, optimised, ours
@@ -69,7 +70,7 @@ def main() -> None:
     rows: list[Row] = []
     cells = {(name, clips, threads): 1.0 for threads in args.threads for name, clips in chosen.items()}
     with contextlib.ExitStack() as stack:
-        own = {threads: stack.enter_context(references(threads, rows)) for threads in args.threads}
+        own = {threads: stack.enter_context(references(threads, WAYS, rows)) for threads in args.threads}
         for ((package, name), clips, threads), seconds in in_shares(cells, remaining(args.seconds)):
             rows += beside(own[threads], ways(package, name, clips, threads), seconds)
     write_results("peers", [{"package": "vov3d", **row} for row in rows], args.out)

@@ -27,7 +27,7 @@ class SpatialAveragePool(nn.Module):
     """
 
     def forward(self, clips: Tensor) -> Tensor:  # noqa: D102
-        outside = [size % 2 for size in clips.shape[3:]]  # an even number of pixels begins with a whole window
+        outside = [int(size % 2) for size in clips.shape[3:]]  # an even number of pixels begins with a whole window
         means = F.avg_pool2d(
             frames_as_images(clips), 3, stride=2, padding=outside, ceil_mode=True, count_include_pad=False
         )

@@ -65,9 +65,9 @@ class NonLocal(nn.Module):
 
     def forward(self, clips: Tensor) -> Tensor:  # noqa: D102
         maps = self.theta(clips), self.pool(self.phi(clips)), self.pool(self.g(clips))
-        queries, keys, values = (one.flatten(2).mT.unsqueeze(1) for one in maps)  # [N,1,P,C/2]
+        queries, keys, values = (one.flatten(2).transpose(1, 2).unsqueeze(1) for one in maps)  # [N,1,P,C/2]
         seen = F.scaled_dot_product_attention(queries, keys, values, scale=1.0)
-        sums: Tensor = clips + self.project(seen.squeeze(1).mT.unflatten(2, clips.shape[2:]))
+        sums: Tensor = clips + self.project(seen.squeeze(1).transpose(1, 2).unflatten(2, clips.shape[2:]))
         return sums
 
 

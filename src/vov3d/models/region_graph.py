@@ -82,7 +82,7 @@ class OverlapConvolution(nn.Module):
 
     def forward(self, nodes: Tensor, overlaps: Tensor) -> Tensor:  # noqa: D102
         following = F.pad(rows_of_sum_one(overlaps) @ nodes[:, 1:], (0, 0, 0, 0, 0, 1))
-        previous = F.pad(rows_of_sum_one(overlaps.mT) @ nodes[:, :-1], (0, 0, 0, 0, 1, 0))
+        previous = F.pad(rows_of_sum_one(overlaps.transpose(-1, -2)) @ nodes[:, :-1], (0, 0, 0, 0, 1, 0))
         return F.relu(self.norm(self.forwards(following) + self.backwards(previous)))
 
 
@@ -166,13 +166,13 @@ class RegionGraph(nn.Module):
         rows, columns = maps.shape[3:]
         in_cells = boxes * boxes.new_tensor([columns / width, rows / height] * 2)
         aligned = roi_align(frames_as_images(maps), in_cells.flatten(0, 1), 7)  # [N*T,C,B,7,7]
-        nodes: Tensor = aligned.amax(dim=(3, 4)).mT.unflatten(0, (-1, boxes.shape[1]))
+        nodes: Tensor = aligned.amax(dim=(3, 4)).transpose(1, 2).unflatten(0, (-1, boxes.shape[1]))
         return nodes
 
     def likenesses(self, nodes: Tensor) -> Tensor:
         """Return how alike any two nodes are, rows of sum one. Shape: ``[N, T, B, C] -> [N, M, M]``."""
         flat = nodes.flatten(1, 2)
-        products: Tensor = self.theta(flat) @ self.phi(flat).mT
+        products: Tensor = self.theta(flat) @ self.phi(flat).transpose(-1, -2)
         return products.softmax(-1)
 
 
