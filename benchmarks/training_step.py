@@ -54,7 +54,7 @@ def cell(name: str, clips: Clips, threads: int, seconds: float) -> list[Row]:
 
 def main() -> None:
     """Measure and write the results."""
-    args = parser(__doc__, 80, (1, 2)).parse_args()
+    args = parser(__doc__, 70, (1, 2)).parse_args()
     clips = Clips(4, 64, 2) if args.quick else CLIPS
     cells = {(name, clips, threads): 1.0 for name in ("vov3d_m", "x3d_m") for threads in args.threads}
     rows = [row for one, seconds in in_shares(cells, remaining(args.seconds)) for row in cell(*one, seconds)]
