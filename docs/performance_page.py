@@ -245,8 +245,8 @@ def _wanted(results: Results) -> str:
         for threads in sorted({row["threads"] for row in results.where(model=name)}, key=int):
             ways = {row["way"]: row for row in results.where(model=name, threads=threads)}
             beside = [times(number(ways.get(way), "times_reference")) for way in FIELD_WAYS]
-            rows.append([f"`{name}`", threads, *beside])
-    return table(("system", "threads>", *(f"time, {way}>" for way in FIELD_WAYS)), rows)
+            rows.append([f"`{name}`", threads, *beside, _exchange(ways["best fp32"])])
+    return table(("system", "threads>", *(f"time, {way}>" for way in FIELD_WAYS), EXCHANGE), rows)
 
 
 def _gmacs(results: Results, name: str) -> float:
