@@ -38,7 +38,7 @@ def step(name: str, clips: Clips, *, is_plain: bool) -> Ready:
 
 def cell(name: str, clips: Clips, threads: int, seconds: float) -> list[Row]:
     """One network in both ways."""
-    what = {"model": name, "frames": clips.frames, "crop": clips.crop, "batch": clips.batch}
+    what: Row = {"model": name, "frames": clips.frames, "crop": clips.crop, "batch": clips.batch}
     variants = [
         Variant(
             {**what, "way": f"{way}, memory kept" if is_kept else way},
