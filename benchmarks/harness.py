@@ -43,6 +43,8 @@ BEGAN = time.perf_counter()
 TURN_SECONDS = 0.15
 """A turn lasts at least so long: what takes less runs again, so that caches are as warm as they are in use."""
 
+QUICK_SECONDS = 30
+
 PACKAGES = ("numpy", "openvino", "nncf", "onnxruntime", "pytorchvideo", "torchvision", "transformers", "av")
 """Whose versions are noted beside torch's, where they are installed."""
 
@@ -300,6 +302,8 @@ class Flags(argparse.ArgumentParser):
         """Return what was given."""
         found = super().parse_args(words)
         sys.excepthook = _told_in_one_line
+        if found.quick:
+            found.seconds = min(found.seconds, QUICK_SECONDS)
         if found.out is None:
             found.out = Path(tempfile.mkdtemp(prefix="quick-")) if found.quick else RESULTS
         return found
@@ -317,6 +321,6 @@ def parser(description: str | None, seconds: float, threads: Sequence[int] = (1,
     flags = Flags(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     flags.add_argument("--threads", type=int, nargs="+", default=list(threads), metavar="N", help="of an operator")
     flags.add_argument("--seconds", type=float, default=seconds, help="about how long all of it takes")
-    flags.add_argument("--quick", action="store_true", help="a few rounds of a few variants: whether it works")
+    flags.add_argument("--quick", action="store_true", help="a few variants for about half a minute: whether it works")
     flags.add_argument("--out", type=Path, help="folder for the results [results; a temporary one with --quick]")
     return flags
