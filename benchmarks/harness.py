@@ -43,8 +43,6 @@ BEGAN = time.perf_counter()
 TURN_SECONDS = 0.15
 """A turn lasts at least so long: what takes less runs again, so that caches are as warm as they are in use."""
 
-QUICK_SECONDS = 30
-
 PACKAGES = ("numpy", "openvino", "nncf", "onnxruntime", "pytorchvideo", "torchvision", "transformers", "av")
 """Whose versions are noted beside torch's, where they are installed."""
 
@@ -298,12 +296,14 @@ def _cell(value: Cell) -> Cell:
 class Flags(argparse.ArgumentParser):
     """Flags that send what a quick run finds to a temporary folder, lest it take the place of results of that day."""
 
+    quick_seconds = math.inf
+
     def parse_args(self, words: Sequence[str] | None = None) -> argparse.Namespace:  # type: ignore[override]
         """Return what was given."""
         found = super().parse_args(words)
         sys.excepthook = _told_in_one_line
         if found.quick:
-            found.seconds = min(found.seconds, QUICK_SECONDS)
+            found.seconds = min(found.seconds, self.quick_seconds)
         if found.out is None:
             found.out = Path(tempfile.mkdtemp(prefix="quick-")) if found.quick else RESULTS
         return found
@@ -319,6 +319,7 @@ def _told_in_one_line(kind: type[BaseException], error: BaseException, trace: Tr
 def parser(description: str | None, seconds: float, threads: Sequence[int] = (1,)) -> Flags:
     """Return the flags that all have."""
     flags = Flags(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    flags.quick_seconds = 30
     flags.add_argument("--threads", type=int, nargs="+", default=list(threads), metavar="N", help="of an operator")
     flags.add_argument("--seconds", type=float, default=seconds, help="about how long all of it takes")
     flags.add_argument("--quick", action="store_true", help="a few variants for about half a minute: whether it works")
