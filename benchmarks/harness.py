@@ -301,10 +301,14 @@ def _cell(value: Cell) -> Cell:
 class Flags(argparse.ArgumentParser):
     """Flags that send what a quick run finds to a temporary folder, lest it take the place of results of that day."""
 
+    quick_seconds = math.inf
+
     def parse_args(self, words: Sequence[str] | None = None) -> argparse.Namespace:  # type: ignore[override]
         """Return what was given."""
         found = super().parse_args(words)
         sys.excepthook = _told_in_one_line
+        if found.quick:
+            found.seconds = min(found.seconds, self.quick_seconds)
         if found.out is None:
             found.out = Path(tempfile.mkdtemp(prefix="quick-")) if found.quick else RESULTS
         return found
@@ -320,8 +324,9 @@ def _told_in_one_line(kind: type[BaseException], error: BaseException, trace: Tr
 def parser(description: str | None, seconds: float, threads: Sequence[int] = (1,)) -> Flags:
     """Return the flags that all have."""
     flags = Flags(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    flags.quick_seconds = 30
     flags.add_argument("--threads", type=int, nargs="+", default=list(threads), metavar="N", help="of an operator")
     flags.add_argument("--seconds", type=float, default=seconds, help="about how long all of it takes")
-    flags.add_argument("--quick", action="store_true", help="a few rounds of a few variants: whether it works")
+    flags.add_argument("--quick", action="store_true", help="a few variants for about half a minute: whether it works")
     flags.add_argument("--out", type=Path, help="folder for the results [results; a temporary one with --quick]")
     return flags
