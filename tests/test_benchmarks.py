@@ -6,7 +6,9 @@ import errno
 import functools
 import math
 import os
+import shutil
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -95,6 +97,28 @@ def test_an_interrupt_does_not_wait_for_what_is_being_built() -> None:
     finally:
         signal.signal(signal.SIGINT, usual)
     assert time.monotonic() - began < 30
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
+@pytest.mark.parametrize("to_all", [False, True], ids=["make", "its group"])
+def test_a_make_that_is_ended_ends_the_part_that_runs_and_begins_no_other(tmp_path: Path, to_all: bool) -> None:
+    shutil.copy(Path(harness.__file__).parents[1] / "Makefile", tmp_path)
+    python = tmp_path / "bin" / "python"
+    python.parent.mkdir()
+    python.write_text('#!/bin/sh\necho $$ "$@" >> begun\nexec sleep 30\n')
+    python.chmod(0o755)
+    command = ["make", "--old-file=setup", "bench", "VENV=.", "BENCHMARKS=one two"]
+    with subprocess.Popen(command, cwd=tmp_path, start_new_session=True, stderr=subprocess.DEVNULL) as process:
+        begun, until = tmp_path / "begun", time.monotonic() + 20
+        while not (begun.exists() and begun.read_text().endswith("\n")):
+            assert time.monotonic() < until
+            time.sleep(0.01)
+        (os.killpg if to_all else os.kill)(process.pid, signal.SIGTERM)
+        assert process.wait(20) != 0
+    ((number, part),) = (line.split(maxsplit=1) for line in begun.read_text().splitlines())
+    assert part == "benchmarks/one.py"
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(number), 0)
 
 
 def test_what_is_late_takes_from_those_that_follow() -> None:
