@@ -7,6 +7,7 @@ benchmarks/results. All times are of the processor, in interleaved rounds; one t
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import statistics
 import tempfile
@@ -224,7 +225,7 @@ def write_jpegs(path: Path, folder: Path) -> Path:
 def compare(kind: Kind, path: Path, jpegs: Path, pattern: Pattern, rounds: int) -> Row:
     """Ours against other ways to the same tensor, and against the decoder alone."""
     read, read_jpegs = pattern.reader(path), pattern.reader(jpegs, fps=kind.fps)
-    plans = [asked(path, lambda draw=draw: read(draw)) for draw in range(rounds + 1)]
+    plans = [asked(path, functools.partial(read, draw)) for draw in range(rounds + 1)]
     crop = min(pattern.crop, *plans[0][1])
     limits: list[Limit] = []
 

@@ -15,7 +15,7 @@ import contextlib
 import fnmatch
 import functools
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from harness import (
     Row,
@@ -32,6 +32,7 @@ from harness import (
 from networks import Clips, optimised, ours
 
 from vov3d.compare.field import FIELD, VARIANTS
+from vov3d.compare.workers import Ready
 from vov3d.models import create_model
 from vov3d.models.counting import count_gmacs
 
@@ -39,8 +40,11 @@ REFERENCE = "vov3d_m"
 GOALS = ("tsm_r50", "tea_r50", "slowfast_r50_4x16")
 """Systems that are to take some times as long as VoV3D-M, each in its best engine."""
 
-WAYS = {"eager fp32": ours, "best fp32": functools.partial(optimised, precision="fp32")}
-WAYS |= {"best bf16": functools.partial(optimised, precision="bf16")}
+WAYS: dict[str, Callable[[str, Clips], Ready]] = {
+    "eager fp32": ours,
+    "best fp32": functools.partial(optimised, precision="fp32"),
+    "best bf16": functools.partial(optimised, precision="bf16"),
+}
 MANY_THREADS, FEW_THREADS = ("eager fp32", "best fp32"), ("best fp32", "best bf16")
 
 
@@ -56,7 +60,8 @@ def systems(patterns: Sequence[str]) -> dict[str, Clips]:
 
 def variant(name: str, clips: Clips, way: str, threads: int) -> Variant:
     """One system in one way."""
-    row = {"model": name, "frames": clips.frames, "crop": clips.crop, "gmacs": round(gmacs(name, clips), 3), "way": way}
+    row: Row = {"model": name, "frames": clips.frames, "crop": clips.crop}
+    row |= {"gmacs": round(gmacs(name, clips), 3), "way": way}
     return Variant(row, functools.partial(WAYS[way], name, clips), threads)
 
 

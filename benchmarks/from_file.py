@@ -21,7 +21,7 @@ import torch
 from harness import Row, Variant, in_shares, interleave, parser, remaining, write_results
 from made_videos import KINDS, write_video
 from networks import as_plain, network
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from vov3d.bound import Clock
@@ -31,6 +31,7 @@ from vov3d.data.pyav import PyAVDecoder
 from vov3d.data.sampling import dense_clips
 from vov3d.data.transforms import crop_offsets, short_side_size
 from vov3d.data.video import VideoInfo, open_video
+from vov3d.models import ClipClassifier
 from vov3d.optimize import Precision, optimize
 from vov3d.predict import VideoClassifier
 from vov3d.recipe import Recipe, load_recipe
@@ -74,14 +75,15 @@ def view(path: Path, frames: list[int], size: tuple[int, int], corner: tuple[int
     return clip[None, ..., y : y + crop, x : x + crop]
 
 
-def answer_in_turn(path: Path, info: VideoInfo, model: nn.Module, recipe: Recipe) -> Tensor:
+def answer_in_turn(path: Path, info: VideoInfo, model: ClipClassifier, recipe: Recipe) -> Tensor:
     """The probabilities of a video, one view after another."""
     clip, test = recipe.clip, recipe.test
     size = short_side_size(info.height, info.width, test.crop)
-    probs = []
+    window, probs = head_window(recipe), []
+    assert window is not None
     for frames in dense_clips(info.num_frames, info.fps, clip.num_frames, clip.frame_stride, test.num_clips).tolist():
         for corner in crop_offsets(*size, test.crop, test.num_crops):
-            logits = model.position_logits(view(path, frames, size, corner, recipe), head_window(recipe))
+            logits = model.position_logits(view(path, frames, size, corner, recipe), window)
             probs.append(logits.softmax(-1).mean(1))
     return torch.cat(probs).mean(0)
 
@@ -129,7 +131,7 @@ def _all(classifier: VideoClassifier, paths: list[Path], clock: Clock | None = N
 
 def cell(test: Test, paths: list[Path], threads: int, seconds: float) -> list[Row]:
     """One kind of test in every way; the first is the loop."""
-    what = {"model": MODEL, "views": test.clips * test.crops, "videos": len(paths), "frames": 16, "crop": 256}
+    what: Row = {"model": MODEL, "views": test.clips * test.crops, "videos": len(paths), "frames": 16, "crop": 256}
     fast = functools.partial(predicted, paths, test, "fp32")
     variants = [
         Variant({**what, "way": "loop"}, functools.partial(loop, paths, test), threads),

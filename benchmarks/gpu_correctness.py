@@ -16,7 +16,16 @@ from torch import Tensor, nn
 from vov3d.fused.inference import FoldedBlock
 from vov3d.fused.trial import HALF_FACTOR
 from vov3d.fused.units import residual_block
-from vov3d.layers import Bottleneck, D2Plus1D, DepthwiseConv3d, Residual, SqueezeExcitation, Stem, projection_shortcut
+from vov3d.layers import (
+    Bottleneck,
+    D2Plus1D,
+    DepthwiseConv3d,
+    PoolHead,
+    Residual,
+    SqueezeExcitation,
+    Stem,
+    projection_shortcut,
+)
 from vov3d.models import ClipClassifier, create_model
 from vov3d.models.vov3d import TOSA
 from vov3d.optimize.folding import folded
@@ -96,7 +105,7 @@ def _distances(check: Check, dtype: torch.dtype) -> Row:
 def alive(check: Check) -> tuple[Residual, Residual]:
     """The block with norms that do something, and as it is in inference, with these in its weights."""
     torch.manual_seed(1)
-    stem, head = Stem(3, check.shape[1]), nn.Identity()
+    stem, head = Stem(3, check.shape[1]), PoolHead(check.shape[1], 0, dropout=0.0)
     network = ClipClassifier(stem, nn.Sequential(nn.Sequential(copy.deepcopy(check.block))), head)
     for norm in network.modules():
         if isinstance(norm, nn.BatchNorm3d):
@@ -138,9 +147,8 @@ def blocks() -> Iterator[Check]:
 def published(names: tuple[str, ...] = PUBLISHED if ON_GPU else ()) -> Iterator[Check]:
     """The widest blocks of the networks, which have several tiles of channels."""
     for name in names:
-        model = create_model(name)
-        assert isinstance(model, ClipClassifier)
-        block = list(model.blocks())[-1]
+        block = list(create_model(name).blocks())[-1]
+        assert isinstance(block, Residual)
         channels = next(module.in_channels for module in block.modules() if isinstance(module, nn.Conv3d))
         yield Check(f"the last of {name}", block, (2, channels, 4, 7, 7))
 
@@ -149,7 +157,6 @@ def published(names: tuple[str, ...] = PUBLISHED if ON_GPU else ()) -> Iterator[
 def poisoned() -> Iterator[None]:
     """Let fresh memory be full of NaN."""
     torch.use_deterministic_algorithms(True, warn_only=True)
-    torch.utils.deterministic.fill_uninitialized_memory = True
     try:
         yield
     finally:

@@ -14,7 +14,7 @@ from harness import Row
 
 from vov3d.fused.inference import FoldedBlock
 from vov3d.fused.units import residual_block
-from vov3d.layers import Bottleneck
+from vov3d.layers import Bottleneck, Residual
 from vov3d.models import create_model
 from vov3d.models.vov3d import TOSA
 from vov3d.optimize.folding import folded
@@ -36,7 +36,7 @@ def compiled_kernels(names: Sequence[str], setting: Setting) -> Iterator[Row]:
         ("kernels", name, number, place)
         for name in names
         for number, stage in enumerate(create_model(name).stages)
-        for place in range(min(len(stage), 3))
+        for place in range(min(len(list(stage.children())), 3))
     ]
     jobs = [*slow, *blocks] if num_processes() >= 2 * len(slow) else [*blocks, *slow]
     yield from in_processes(functools.partial(_compile, setting), jobs)
@@ -69,8 +69,10 @@ def _compute_compiled(name: str, way: int, setting: Setting) -> None:
 
 def compute_block(name: str, stage: int, place: int) -> None:
     """Compute a block forward and backward, and with its norms folded."""
-    model = create_model(name)
-    narrow, block = folded(model.eval()).stages[stage][place], model.stages[stage][place].to(DEVICE)
+    model, path = create_model(name), f"stages.{stage}.{place}"
+    narrow, block = folded(model.eval()).get_submodule(path), model.get_submodule(path).to(DEVICE)
+    assert isinstance(block, Residual)
+    assert isinstance(narrow, Residual)
     branch = block.branch
     first = branch.units[0].branch if isinstance(branch, TOSA) else branch
     assert isinstance(first, Bottleneck)

@@ -9,8 +9,7 @@ from collections.abc import Callable
 import torch
 from gpu_device import DEVICE, ON_GPU
 from harness import Row
-from torch.autograd import DeviceType
-from torch.profiler import ProfilerActivity, profile
+from torch.profiler import DeviceType, ProfilerActivity, profile
 
 MOST_NAMED = 6
 LAUNCH = re.compile(r"cu(da)?(GraphLaunch|Launch\w*Kernel)\w*")  # Triton's is cuLaunchKernelEx

@@ -96,7 +96,7 @@ def _ms(run: Callable[[], object]) -> float:
     run()
     ended.record()
     torch.cuda.synchronize()
-    return begun.elapsed_time(ended)
+    return float(begun.elapsed_time(ended))
 
 
 def copy_rate() -> float:

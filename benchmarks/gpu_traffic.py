@@ -84,10 +84,10 @@ def _pointwise(layers: dict[str, Traffic], path: str, module: nn.Module, inputs:
 
 def _depthwise(layers: dict[str, Traffic], path: str, module: nn.Module, inputs: tuple[Tensor], out: Tensor) -> None:
     """A depthwise convolution: each frame is read once, neighbours come from the cache."""
-    clips, channels, _, *size = inputs[0].shape
+    clips, channels, _, height, width = inputs[0].shape
     separable = not isinstance(module, DepthwiseConv3d)
     block = tiles.depthwise_gradient(channels, separable=separable)
-    parts = tiles.shares(clips * tiles.rectangles(*size, block), tiles.parts_of(channels, block["CHANNELS"]))
+    parts = tiles.shares(clips * tiles.rectangles(height, width, block), tiles.parts_of(channels, block["CHANNELS"]))
     _convolution(layers, path, module, inputs, out, parts * channels * (12 if separable else 27))
 
 

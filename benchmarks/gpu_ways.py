@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from vov3d.fused import Gradient, Replayed, fuse
 from vov3d.fused.operators import Activation, Affine, Size, depthwise
 from vov3d.layers import D2Plus1D, DepthwiseConv3d
 from vov3d.models import ClipClassifier, VoV3D, create_model
+from vov3d.optimize import Precision
 
 CLASSES = 174
 MORE_THAN_CACHED = 2**28  # bytes; an H200 caches 50 MiB
@@ -79,13 +81,17 @@ REPLAYED = Way("fused, replayed", "bf16", _fused, replays=True)
 WAYS = [REPLAYED, FUSED, AMP, CHANNELS_LAST, FLOAT32]
 """The slowest last: what the time leaves out, if anything."""
 
+BACKENDS: list[tuple[str, Precision]] = [("graph", "fp32"), ("graph", "bf16"), ("fused", "bf16")]
+"""Of `vov3d.optimize`, and the precision of each."""
+
 
 def _compiled_with_graphs(model: ClipClassifier) -> Call:
     compiled = torch.compile(model, dynamic=False, mode="reduce-overhead")
 
     def call(clips: Tensor) -> Tensor:
         torch.compiler.cudagraph_mark_step_begin()  # a forward pass without its backward would be recorded anew
-        return compiled(clips)
+        logits: Tensor = compiled(clips)
+        return logits
 
     return call
 
@@ -122,7 +128,7 @@ def training(name: str, ways: list[Way], setting: Setting) -> Iterator[Row]:
         traffic = gigabytes(step_traffic(name, shape.batch, shape.frames, shape.crop)) if ON_GPU else None
         for way in ways:
             row: Row = {"model": name, "batch": shape.batch, "clip": str(shape), "way": way.name}
-            found = tried(lambda way=way, shape=shape: _step(name, shape, way))
+            found = tried(functools.partial(_step, name, shape, way))
             yield {**row, **found, **_beside_floor(found, shape, way, rate, traffic)}
             _tidy()
 
@@ -148,9 +154,10 @@ def gradient_of(call: Call, way: Way) -> Gradient:
 
 def _beside_floor(found: Row, shape: Shape, way: Way, rate: float, traffic: tuple[float, float] | None) -> Row:
     """Return how a step compares with the bytes that it must move, and those that our kernels move."""
-    if "step_ms" not in found:
+    taken = found.get("step_ms")
+    if not isinstance(taken, float):
         return {}
-    seconds = found["step_ms"] / 1e3
+    seconds = taken / 1e3
     row: Row = {"clips_per_second": shape.batch / seconds, "copy_gb_per_second": rate}
     if traffic is None:  # it is another network
         return row
@@ -197,11 +204,11 @@ def _step(name: str, shape: Shape, way: Way) -> Row:
         training.step()
     if training.replayed is not None and not training.replayed.is_recorded:
         return {"failure": f"it is not replayed: {training.replayed.refused}"}
-    found: Row = {"step_ms": median_ms(training.step), "gradient_ms": median_ms(training.both)}
-    found["peak_mib"] = peak_mib(training.step)
+    step, both = median_ms(training.step), median_ms(training.both)
+    found: Row = {"step_ms": step, "gradient_ms": both, "peak_mib": peak_mib(training.step)}
     if training.replayed is None:
-        found["forward_ms"] = median_ms(training.forward)
-        found["backward_ms"] = found["gradient_ms"] - found["forward_ms"]
+        forward = median_ms(training.forward)
+        found |= {"forward_ms": forward, "backward_ms": both - forward}
     return {**found, **tried(lambda: profiled(training.step))}
 
 
@@ -213,11 +220,11 @@ def inference(name: str, setting: Setting) -> Iterator[Row]:
     for shape in shapes(setting, 1, 32):
         for way in (AMP, CHANNELS_LAST, FLOAT32):
             row: Row = {"model": name, "batch": shape.batch, "clip": str(shape), "way": way.name}
-            yield {**row, **tried(lambda way=way, shape=shape: _logits(name, shape, way))}
+            yield {**row, **tried(functools.partial(_logits, name, shape, way))}
             _tidy()
-        for backend, precision in (("graph", "fp32"), ("graph", "bf16"), ("fused", "bf16")):
+        for backend, precision in BACKENDS:
             row = {"model": name, "batch": shape.batch, "clip": str(shape), "way": f"{backend} {precision}"}
-            found = tried(lambda b=backend, p=precision, shape=shape: _optimized(name, shape, b, p))
+            found = tried(functools.partial(_optimized, name, shape, backend, precision))
             yield {**row, **found}
             _tidy()
 
@@ -235,7 +242,7 @@ def _logits(name: str, shape: Shape, way: Way) -> Row:
     return {"ms": taken, "clips_per_second": shape.batch / taken * 1e3, "peak_mib": peak_mib(logits)}
 
 
-def _optimized(name: str, shape: Shape, backend: str, precision: str) -> Row:
+def _optimized(name: str, shape: Shape, backend: str, precision: Precision) -> Row:
     if not ON_GPU:
         return {"failure": "no GPU"}
     clips = shape.drawn()
@@ -262,15 +269,12 @@ def depthwise_pair(setting: Setting) -> Iterator[Row]:
         one = torch.ones(batch, channels, device=DEVICE)
         kernels = tuple(torch.randn(channels, 1, *lengths, device=DEVICE) for lengths in ((1, 3, 3), (3, 1, 1)))
         affine = Affine(one, one, Activation.RELU)
-
-        def forward(y=y, kernels=kernels, affine=affine, size=size) -> Tensor:
-            return depthwise(y, kernels, affine, size, 1)[0]
-
+        forward = functools.partial(depthwise, y, kernels, affine, size, 1)
         with torch.no_grad():
             forward_ms = median_ms(forward)
-        out = forward()
+        out = forward()[0]
         g = torch.randn_like(out)
-        backward_ms = median_ms(lambda out=out, y=y, g=g: torch.autograd.grad(out, y, g, retain_graph=True))
+        backward_ms = median_ms(functools.partial(torch.autograd.grad, out, y, g, retain_graph=True))
         moved = y.numel() * 2 / 1e9
         row: Row = {"channels": channels, "side": side, "frames": frames, "batch": batch, "forward_ms": forward_ms}
         row |= {"forward_of_copy_rate": 2 * moved / forward_ms * 1e3 / rate, "backward_ms": backward_ms}

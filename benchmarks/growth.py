@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 from dataclasses import replace
 
-from harness import Variant, in_shares, interleave, parser, remaining, write_results
+from harness import Row, Variant, in_shares, interleave, parser, remaining, write_results
 from networks import Clips, optimised, plain
 
 BASE = Clips(16, 224, 1)
@@ -31,7 +31,7 @@ def main() -> None:
     weights = {(clips, threads): 1 + clips.frames * clips.crop**2 * clips.batch / 8e5 for clips, threads in wanted}
     rows = []
     for (clips, threads), seconds in in_shares(weights, remaining(args.seconds)):
-        what = {"model": "vov3d_m", "frames": clips.frames, "crop": clips.crop, "batch": clips.batch}
+        what: Row = {"model": "vov3d_m", "frames": clips.frames, "crop": clips.crop, "batch": clips.batch}
         ways = {"plain": functools.partial(plain, "vov3d_m", clips)}
         ways |= {one: functools.partial(optimised, "vov3d_m", clips, one) for one in ("fp32", "bf16")}
         variants = [Variant({**what, "way": way}, build, threads) for way, build in ways.items()]

@@ -174,7 +174,7 @@ def in_shares(cells: Mapping[T, float], seconds: float) -> Iterator[tuple[T, flo
         weight -= mine
 
 
-def _spread(times: Sequence[float], first: Sequence[float]) -> Row:
+def _spread(times: list[float], first: list[float]) -> Row:
     """Median, quartiles and extremes in ms, and how many times as fast as the first."""
     if not times:
         return dict.fromkeys(("ms", "q1_ms", "q3_ms", "min_ms", "max_ms", "rounds", "speedup"))

@@ -31,7 +31,7 @@ def cell(name: str, clips: Clips, threads: int, seconds: float, *, by_engine: bo
         chosen = [(engine, precision) for engine, precision in present if engine in ENGINES[name]]
     else:
         chosen = [("auto", precision) for precision in PRECISIONS if precision in {one for _, one in present}]
-    what = {"model": name, "frames": clips.frames, "crop": clips.crop, "batch": clips.batch}
+    what: Row = {"model": name, "frames": clips.frames, "crop": clips.crop, "batch": clips.batch}
     checked = clips.batch == 1
     base = functools.partial(plain, name, clips, checked=checked)
     eager = functools.partial(ours, name, clips, checked=checked)
@@ -48,7 +48,7 @@ def cell(name: str, clips: Clips, threads: int, seconds: float, *, by_engine: bo
 
 def main() -> None:
     """Measure and write the results."""
-    flags = parser(__doc__, 240, (1, 2))
+    flags = parser(__doc__, 220, (1, 2))
     flags.add_argument("--models", nargs="+", default=list(CELLS), choices=list(CELLS))
     flags.add_argument("--batch", type=int, nargs="+", choices=(1, 8))
     args = flags.parse_args()

@@ -5,7 +5,7 @@ The codecs, groups of pictures and bit rates are those of the data sets they sta
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -54,6 +54,7 @@ def write_video(kind: Kind, path: Path, seed: int = 0, keyframe_every: int | Non
     """
     with av.open(str(path), "w") as output:
         stream = output.add_stream(kind.codec, rate=kind.fps, options=kind.options)
+        assert isinstance(stream, av.VideoStream)
         stream.height, stream.width, stream.pix_fmt = kind.height, kind.width, "yuv420p"
         stream.codec_context.thread_count = 1
         if keyframe_every is not None:
@@ -98,11 +99,10 @@ def _texture(height: int, width: int, rng: np.random.Generator) -> npt.NDArray[n
         total += F.interpolate(layer, (height, width), mode="bicubic") * cells**-ROUGHNESS
         cells *= 2
     texture = total[0].permute(1, 2, 0).numpy()
-    return np.clip(128 + 50 * texture / texture.std(), 0, 255).astype(np.int16)
+    levels: npt.NDArray[np.float32] = 128 + 50 * texture / texture.std()
+    return np.clip(levels, 0, 255).astype(np.int16)
 
 
-def _window(
-    picture: npt.NDArray[np.int16], corner: npt.NDArray[np.float64], height: int, width: int
-) -> npt.NDArray[np.int16]:
+def _window(picture: npt.NDArray[np.int16], corner: Iterable[float], height: int, width: int) -> npt.NDArray[np.int16]:
     top, left = (int(part) for part in corner)
     return picture[top : top + height, left : left + width]

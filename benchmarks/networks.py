@@ -15,10 +15,10 @@ from torch.nn.modules.batchnorm import _BatchNorm
 import vov3d
 from vov3d.compare.workers import Ready
 from vov3d.layers import DepthwiseConv3d, SpatialConv3d, TemporalConv3d
-from vov3d.models import VoV3D, create_model
+from vov3d.models import ClipClassifier, VoV3D, create_model
 from vov3d.models.i3d_nl import NonLocal
 from vov3d.models.region_graph import RegionGraph
-from vov3d.optimize import BACKENDS, PRECISIONS, Precision
+from vov3d.optimize import BACKENDS, PRECISIONS, Optimized, Precision
 from vov3d.optimize.choosing import candidates
 
 
@@ -42,7 +42,7 @@ class Clips:
         return torch.randn(self.batch, 3, self.frames, self.crop, self.crop, generator=generator)
 
 
-def network(name: str, *, causal: bool | None = None) -> nn.Module:
+def network(name: str, *, causal: bool | None = None) -> ClipClassifier:
     """A network in which every part counts: norms have weights and saw clips, and logits are of the order of 1."""
     torch.manual_seed(0)
     model = create_model(name, num_classes=400, causal=causal)
@@ -62,12 +62,12 @@ def network(name: str, *, causal: bool | None = None) -> nn.Module:
     return model.eval()
 
 
-def as_plain(model: nn.Module) -> nn.Module:
+def as_plain(model: ClipClassifier) -> ClipClassifier:
     """The same network with torch's own Conv3d arithmetic, on contiguous memory."""
     for module in model.modules():
         if isinstance(module, SpatialConv3d | TemporalConv3d | DepthwiseConv3d):
             module.forward = nn.Conv3d.forward.__get__(module)  # type: ignore[method-assign]
-    model.forward_features = lambda clips: model.stages(model.stem(clips))  # type: ignore[assignment]
+    model.forward_features = lambda clips: model.stages(model.stem(clips))  # type: ignore[method-assign]
     return model
 
 
@@ -124,7 +124,7 @@ def distance(logits: Tensor, expected: Tensor) -> dict[str, float | str | None]:
     return {"max_error": float((logits - expected).abs().max()), "cosine": float(cosine)}
 
 
-def _tiny() -> nn.Module:
+def _tiny() -> VoV3D:
     """A network that has run once."""
     model = VoV3D(8, (1, 1, 1, 1), num_classes=2).eval()
     model(torch.zeros(1, 3, 2, 64, 64))
@@ -148,8 +148,8 @@ def optimised(name: str, clips: Clips, precision: Precision, backend: str = "aut
     model = network(name)
     chosen: dict[str, float | str | None] = {}
 
-    def fast(model: nn.Module, shown: Tensor) -> nn.Module:
-        calibration = Clips(*shown.shape[2:4], batch=2).drawn() if precision == "int8" else None
+    def fast(model: ClipClassifier, shown: Tensor) -> Optimized:
+        calibration = Clips(shown.shape[2], shown.shape[3], 2).drawn() if precision == "int8" else None
         found = vov3d.optimize(model, shown[:1], precision, backend, calibration=calibration)
         chosen["backend"] = found.backend
         return found

@@ -18,7 +18,8 @@ def pytorchvideo_x3d_m() -> nn.Module:
     import_torchvision()
     from pytorchvideo.models.x3d import create_x3d
 
-    return create_x3d(input_clip_length=16, input_crop_size=224, depth_factor=2.2, head_activation=None)
+    model: nn.Module = create_x3d(input_clip_length=16, input_crop_size=224, depth_factor=2.2, head_activation=None)
+    return model
 
 
 def pytorchvideo_slowfast_r50_8x8() -> nn.Module:
@@ -34,7 +35,8 @@ def torchvision_r2plus1d_18() -> nn.Module:
     import_torchvision()
     from torchvision.models.video import r2plus1d_18
 
-    return r2plus1d_18(num_classes=400)
+    model: nn.Module = r2plus1d_18(num_classes=400)
+    return model
 
 
 def transformers_videomae_base() -> nn.Module:

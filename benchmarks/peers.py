@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import importlib.util
+from collections.abc import Callable
 
 import torch
 from field import MANY_THREADS as WAYS
@@ -20,6 +21,7 @@ from field import beside, references
 from harness import Row, Variant, in_shares, parser, remaining, write_results
 from networks import Clips, optimised, ours
 from other_packages import PEERS, import_torchvision, peer, peer_in_openvino
+from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from vov3d.models import create_model
@@ -28,11 +30,11 @@ OURS = {"x3d_m": Clips(), "slowfast_r50_8x8": Clips(32), "movinet_a2": Clips(50)
 CLIPS = {"slowfast_r50_8x8": Clips(32), "r2plus1d_18": Clips(16, 112)}
 
 
-def gmacs(build: object, clips: Clips) -> float:
+def gmacs(build: Callable[[], nn.Module], clips: Clips) -> float:
     """1e9 multiply-adds of one clip's layers with weights; the products of attention are not counted."""
     uncounted = {torch.ops.aten.bmm: lambda *_shapes, **_options: 0}
     with torch.device("meta"), FlopCounterMode(display=False, custom_mapping=uncounted) as counter, torch.no_grad():
-        build().eval()(torch.empty(1, 3, clips.frames, clips.crop, clips.crop))  # type: ignore[operator]
+        build().eval()(torch.empty(1, 3, clips.frames, clips.crop, clips.crop))
     return float(counter.get_total_flops()) / 2e9
 
 
@@ -57,7 +59,7 @@ def ways(package: str, name: str, clips: Clips, threads: int) -> dict[str, Varia
         runs = {"eager fp32": functools.partial(peer, package, name, clips)}
         if importlib.util.find_spec("openvino") is not None:
             runs["best fp32"] = functools.partial(peer_in_openvino, package, name, clips, "fp32")
-    row = {"package": package, "model": name, "frames": clips.frames, "crop": clips.crop}
+    row: Row = {"package": package, "model": name, "frames": clips.frames, "crop": clips.crop}
     row |= {"gmacs": round(gmacs(build, clips), 3)}
     return {way: Variant({**row, "way": way}, run, threads) for way, run in runs.items()}
 

@@ -22,7 +22,7 @@ from torch.nn import functional as F
 
 from vov3d.compare.workers import Ready
 from vov3d.layers import Bottleneck, Residual, SqueezeExcitation
-from vov3d.models import create_model
+from vov3d.models import ClipClassifier, create_model
 from vov3d.models.vov3d import TOSA
 
 COPY_BYTES = 2**28
@@ -132,10 +132,10 @@ def fused_layers(name: str, frames: int, crop: int) -> dict[str, FusedLayer]:
     return layers
 
 
-def _groups(model: nn.Module) -> Iterator[tuple[str, nn.Module, str]]:
+def _groups(model: ClipClassifier) -> Iterator[tuple[str, nn.Module, str]]:
     """Path, module, and what of it moves through memory."""
-    yield "stem", model.stem, "both"  # type: ignore[misc]
-    yield "head", model.head, "both"  # type: ignore[misc]
+    yield "stem", model.stem, "both"
+    yield "head", model.head, "both"
     for path, module in model.named_modules():
         if isinstance(module, Residual) and isinstance(module.branch, Bottleneck):
             yield path, module, "both"

@@ -18,9 +18,10 @@ import time
 from collections.abc import Callable
 
 import torch
-from harness import Ready, Row, Variant, in_shares, interleave, parser, remaining, resident_mib, write_results
+from harness import Row, Variant, in_shares, interleave, parser, remaining, resident_mib, write_results
 from networks import as_plain
 
+from vov3d.compare.workers import Ready
 from vov3d.layers import Stream
 from vov3d.models import ClipClassifier, VoV3D, create_model
 from vov3d.optimize import fast_stream
@@ -67,7 +68,7 @@ def cell(name: str, threads: int, seconds: float) -> list[Row]:
         "frame, norms folded": functools.partial(frame, name, folded_stream),
         "frame, fast_stream": functools.partial(frame, name, fast_stream),
     }
-    what = {"model": name, "frames": FRAMES, "crop": CROP, "batch": 1}
+    what: Row = {"model": name, "frames": FRAMES, "crop": CROP, "batch": 1}
     return interleave([Variant({**what, "way": way}, build, threads) for way, build in ways.items()], seconds)
 
 

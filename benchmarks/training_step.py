@@ -38,7 +38,7 @@ def step(name: str, clips: Clips, *, is_plain: bool) -> Ready:
 
 def cell(name: str, clips: Clips, threads: int, seconds: float) -> list[Row]:
     """One network in both ways."""
-    what = {"model": name, "frames": clips.frames, "crop": clips.crop, "batch": clips.batch}
+    what: Row = {"model": name, "frames": clips.frames, "crop": clips.crop, "batch": clips.batch}
     variants = [
         Variant(
             {**what, "way": f"{way}, memory kept" if is_kept else way},
@@ -54,7 +54,7 @@ def cell(name: str, clips: Clips, threads: int, seconds: float) -> list[Row]:
 
 def main() -> None:
     """Measure and write the results."""
-    args = parser(__doc__, 80, (1, 2)).parse_args()
+    args = parser(__doc__, 70, (1, 2)).parse_args()
     clips = Clips(4, 64, 2) if args.quick else CLIPS
     cells = {(name, clips, threads): 1.0 for name in ("vov3d_m", "x3d_m") for threads in args.threads}
     rows = [row for one, seconds in in_shares(cells, remaining(args.seconds)) for row in cell(*one, seconds)]

@@ -74,19 +74,19 @@ def reading_table() -> str:
             f"{max(row['beside_decoder_share'], 0):.0%}",
             f"{row['views_to_float_ms']:.0f}" if "views_to_float_ms" in row else "",
         ]
-        for row in _decoding()["readers"]
+        for row in _newest("decoding")["readers"]
     ]
     return _table(columns, rows)
 
 
 def seeking_table() -> str:
     """Where jumping to a keyframe pays."""
-    rules = [key for key in _decoding()["seeking"][0] if key.startswith("jump")]
+    rules = [key for key in _newest("decoding")["seeking"][0] if key.startswith("jump")]
     saved = [rule.removeprefix("jump_if_saves_over_").removesuffix("_ms") for rule in rules]
     columns = ["keyframe every", "asked for", "in order, ms", *(f"jump over more than {one}, ms" for one in saved)]
     rows = [
         [str(row["gop_frames"]), row["pattern"], *(f"{row[key]:.0f}" for key in ("in_order_ms", *rules))]
-        for row in _decoding()["seeking"]
+        for row in _newest("decoding")["seeking"]
     ]
     return _table(columns, rows)
 
@@ -103,7 +103,7 @@ def cache_table() -> str:
             *(f"{row['speed_up']:.1f}", f"{row['source_bytes'] / 1000:.0f}", f"{row['copy_bytes'] / 1000:.0f}"),
             *(f"{row['made_seconds']:.2f}", f"{row['psnr_db']:.1f}"),
         ]
-        for row in _decoding()["copies"]
+        for row in _newest("decoding")["copies"]
     ]
     return _table(columns, rows)
 
@@ -115,7 +115,7 @@ def scaling_table() -> str:
     ]
     rows = []
     for name, num_videos, recipe_name, read in DATA_SETS:
-        row = next(one for one in _decoding()["readers"] if (one["kind"], one["pattern"]) == read)
+        row = next(one for one in _newest("decoding")["readers"] if (one["kind"], one["pattern"]) == read)
         clips = num_videos * load_recipe(recipe_name).train.epochs
         for rate in GPU_RATES:
             for count in GPU_COUNTS:
@@ -200,7 +200,7 @@ vov3d compare --threads {threads} --frames 16 --crop 256  # at equal input: {equ
 
 def numbers_files() -> dict[str, str]:
     """What `docs/numbers.md` and its plots must be: counted now, measured when benchmarks/compare.py last ran."""
-    runs = json.loads(max(RESULTS.glob("compare-*.json"), key=lambda file: file.stem[-10:]).read_text())["runs"]
+    runs = _newest("compare")["runs"]
     own = _with(make_comparison(None), runs["own"])
     equal = _with(make_comparison(None, 16, 256), runs["16x256"])
     body = markdown(own, "numbers", [equal])
@@ -242,7 +242,8 @@ def main(words: list[str]) -> int:
 
 def _paper(table: str) -> list[dict[str, Any]]:
     """The rows of a table as the paper prints them."""
-    return json.loads((ROOT / "tests" / "golden" / "paper_tables.json").read_text())[table]["rows"]
+    rows: list[dict[str, Any]] = json.loads((ROOT / "tests/golden/paper_tables.json").read_text())[table]["rows"]
+    return rows
 
 
 def _counted(name: str) -> tuple[int, float]:
@@ -266,14 +267,16 @@ def _operator_counts(operator: Operator, sizes: dict[str, int]) -> tuple[int, fl
     return count_parameters(layer), counter.get_total_flops() / 2
 
 
-def _decoding() -> dict[str, list[dict[str, object]]]:
-    """The newest result of benchmarks/decoding.py."""
-    return json.loads(max(RESULTS.glob("decoding-*.json"), key=lambda file: file.stem[-10:]).read_text())
+def _newest(what: str) -> dict[str, Any]:
+    """The newest results of a benchmark, by the day in their name."""
+    newest = max(RESULTS.glob(f"{what}-*.json"), key=lambda file: file.stem[-10:])
+    found: dict[str, Any] = json.loads(newest.read_text())
+    return found
 
 
 def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    names = ("model", "video", "asked for", "data set", "keyframe every", "row", "network", "operator")
-    names += ("start", "gesture", "class", "SHA-256")
+    names = {"model", "video", "asked for", "data set", "keyframe every", "row", "network", "operator"}
+    names |= {"start", "gesture", "class", "SHA-256"}
     marks = "".join("---|" if column in names else "---:|" for column in columns)
     lines = [" | ".join(row) for row in (columns, *rows)]
     return "\n".join([f"| {lines[0]} |", f"|{marks}", *(f"| {line} |" for line in lines[1:])]) + "\n"

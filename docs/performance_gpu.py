@@ -129,8 +129,8 @@ def _goals(training: Results, pair: Results | None) -> list[list[str]]:
         plain = next((row for row in others if row["way"] == "plain AMP"), None)
         compiled = [number(row, "step_ms") for row in others if row["way"].startswith("torch.compile")]
         step, best = number(ours, "step_ms"), min((one for one in compiled if math.isfinite(one)), default=math.nan)
-        found = (number(plain, "step_ms") / step, best / step)
-        found += (number(ours, "peak_mib") / number(plain, "peak_mib"), number(ours, "times_floor"))
+        memory = number(ours, "peak_mib") / number(plain, "peak_mib")
+        found = (number(plain, "step_ms") / step, best / step, memory, number(ours, "times_floor"))
         for (_, values), value in zip(aims.values(), found, strict=True):
             values.append(value)
     goals = [

@@ -183,12 +183,12 @@ def inference(found: Found) -> Section:
         optimised = one.ways.where(way="optimised")
         if len({row["backend"] for row in optimised}) > 1:
             engines += [[*one.name, one.threads, *_engine(row)] for row in optimised]
-    names = ("network", "clip", "clips>", "threads>", "plain, ms>", "memory kept>", "eager>", "fp32>", "bf16>", "int8>")
-    names += (EXCHANGE,)
-    far_names = ("network", "clip", "fp32: largest error>", "bf16: cosine>", "int8: cosine>")
-    far_names += ("MiB: plain>", "eager>", "fp32>", "bf16>", "int8>")
-    engine_names = ("network", "clip", "threads>", "back end", "precision", "ms>", "quartiles, ms>", "times as fast>")
-    engine_names += ("largest error>", "cosine>", "MiB>")
+    names = ["network", "clip", "clips>", "threads>", "plain, ms>", "memory kept>", "eager>", "fp32>", "bf16>", "int8>"]
+    names += [EXCHANGE]
+    far_names = ["network", "clip", "fp32: largest error>", "bf16: cosine>", "int8: cosine>"]
+    far_names += ["MiB: plain>", "eager>", "fp32>", "bf16>", "int8>"]
+    engine_names = ["network", "clip", "threads>", "back end", "precision", "ms>", "quartiles, ms>", "times as fast>"]
+    engine_names += ["largest error>", "cosine>", "MiB>"]
     text = INFERENCE.format(
         table=table(names, rows), accuracy=table(far_names, accuracy), engines=table(engine_names, engines)
     )
@@ -215,7 +215,7 @@ def field(found: Found) -> Section:
     results = Results(found["field"].facts, found["field"].where(threads=most))
     own = number(results.where(model=REFERENCE)[0], "gmacs")
     systems = sorted({row["model"] for row in results.rows}, key=lambda name: _gmacs(results, name))
-    rows, panels = [], {"eager fp32": [], "best fp32": []}
+    rows, panels = [], {way: list[Point]() for way in ("eager fp32", "best fp32")}
     for name in systems:
         ways = {row["way"]: row for row in results.where(model=name)}
         ratio, first = _gmacs(results, name) / own, next(iter(ways.values()))
@@ -245,8 +245,8 @@ def _wanted(results: Results) -> str:
         for threads in sorted({row["threads"] for row in results.where(model=name)}, key=int):
             ways = {row["way"]: row for row in results.where(model=name, threads=threads)}
             beside = [times(number(ways.get(way), "times_reference")) for way in FIELD_WAYS]
-            rows.append([f"`{name}`", threads, *beside])
-    return table(("system", "threads>", *(f"time, {way}>" for way in FIELD_WAYS)), rows)
+            rows.append([f"`{name}`", threads, *beside, _exchange(ways["best fp32"])])
+    return table(("system", "threads>", *(f"time, {way}>" for way in FIELD_WAYS), EXCHANGE), rows)
 
 
 def _gmacs(results: Results, name: str) -> float:
@@ -270,8 +270,8 @@ def peers(found: Found) -> Section:
         taken = [ms(number(row, "ms")) for row in found_ways]
         rows.append([package, f"`{name}`", clip, shown(number(first, "gmacs"), "{:.1f}"), *taken, *map(times, beside)])
         groups.append((f"{name}, {package}", beside))
-    names = ("package", "network", "clip", "GMACs>", "eager, ms>", "best fp32, ms>")
-    names += ("eager, VoV3D-M = 1>", "best fp32, VoV3D-M = 1>")
+    names = ["package", "network", "clip", "GMACs>", "eager, ms>", "best fp32, ms>"]
+    names += ["eager, VoV3D-M = 1>", "best fp32, VoV3D-M = 1>"]
     text = PEERS.format(threads=threads_of(results.rows[0]), table=table(names, rows))
     title = "How many times as long as VoV3D-M a clip takes"
     return text, {"peers": group_chart(title, ("eager", "best engine, fp32"), groups, times=True)}
@@ -404,19 +404,14 @@ def _packets(found: Found) -> str:
 def streaming(found: Found) -> Section:
     """A frame beside a clip."""
     rows = []
+    shown_ways = ("plain clip", "clip", "causal clip", "frame", "frame, norms folded", "frame, fast_stream")
     for one in found["streaming"].inputs():
         ways = {row["way"]: row for row in one.ways.rows}
-        shown_ways = ("plain clip", "clip", "causal clip", "frame", "frame, norms folded", "frame, fast_stream")
         taken = [ms(number(ways.get(way), "ms")) for way in shown_ways]
         ratios = [times(_clip_over_frame(one, way)) for way in ("plain clip", "clip")]
         rows.append([*one.name, one.threads, *taken, *ratios])
-    names = ("network", "clip", "threads>", "plain clip, ms>", "clip, ms>", "causal clip, ms>", "frame, ms>")
-    names += (
-        "frame, norms folded, ms>",
-        "frame, fast_stream, ms>",
-        "plain clip / fastest frame>",
-        "clip / fastest frame>",
-    )
+    names = ["network", "clip", "threads>", *(f"{way}, ms>" for way in shown_ways)]
+    names += ["plain clip / fastest frame>", "clip / fastest frame>"]
     return STREAMING.format(table=table(names, rows)), {}
 
 

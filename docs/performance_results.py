@@ -32,9 +32,10 @@ class Results:
 
     def inputs(self) -> list[Cell]:
         """What was compared with each other: a network, an input and a number of threads."""
-        found: dict[tuple[str, ...], list[Row]] = {}
+        found: dict[tuple[str, str, str, str, str], list[Row]] = {}
         for row in self.rows:
-            found.setdefault(tuple(row[key] for key in ("model", "frames", "crop", "batch", "threads")), []).append(row)
+            what = row["model"], row["frames"], row["crop"], row["batch"], row["threads"]
+            found.setdefault(what, []).append(row)
         models = list(dict.fromkeys(row["model"] for row in self.rows))
         cells = [Cell(*key, Results(self.facts, rows)) for key, rows in found.items()]
         return sorted(cells, key=lambda one: (models.index(one.model), *map(int, (one.batch, one.crop, one.threads))))

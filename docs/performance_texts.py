@@ -54,8 +54,8 @@ what multiply-adds promise; below it a system takes less than its share, as dens
 {table}
 
 The systems that a goal speaks of, each beside VoV3D-M in the same way and on as many threads. The goal is about float32
-on one thread. VoV3D-M gains less than dense convolutions do from numbers of half the size, and two threads of it
-exchange more data, so that its lead is smaller there, on cores that do not share a cache most of all:
+on one thread: from numbers of half the size dense convolutions gain more than VoV3D-M, and two threads of it exchange
+more data, which takes longer between cores that do not share a cache.
 
 {wanted}"""
 

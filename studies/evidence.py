@@ -196,7 +196,7 @@ def main(words: Sequence[str] | None = None) -> None:
                     print(f"{number}/{len(runs)} {' '.join(map(str, run))}: another process has made it", flush=True)
                     continue
                 trial = Trial(protocol, run, group, folder / "state")
-                row = trial.finish(lambda: signalled() or time.monotonic() > end)
+                row = trial.finish(lambda: bool(signalled()) or time.monotonic() > end)
                 if row is None:
                     print(f"stopped at {' '.join(map(str, run))}, run {number} of {len(runs)}; start again to go on")
                     return

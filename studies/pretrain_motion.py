@@ -29,6 +29,7 @@ from vov3d.checkpoint import JSON, as_json, write_checkpoint
 from vov3d.data.items import Batch
 from vov3d.data.motion import MOTION_CLASSES, MOTION_VERSION, draw_clips
 from vov3d.distributed import ProcessGroup, process_group
+from vov3d.layers import ClipHead
 from vov3d.locks import sole_writer
 from vov3d.memory import keep_freed_memory
 from vov3d.models import ClipClassifier, create_model
@@ -82,7 +83,8 @@ class TracingStep(TrainStep):
     traced = torch.zeros(4)
 
     def __init__(self, recipe: Recipe, model: ClipClassifier, group: ProcessGroup, steps_per_epoch: int) -> None:
-        model.head.tracer = nn.Linear(model.head.hidden.in_channels, 4)
+        assert isinstance(model.head, ClipHead)
+        self.tracer = model.head.tracer = nn.Linear(model.head.hidden.in_channels, 4)
         super().__init__(recipe, model, group, steps_per_epoch)
 
     def _gradient(self, clips: Tensor, targets: Tensor, share: float) -> tuple[Tensor, Tensor]:
@@ -93,7 +95,7 @@ class TracingStep(TrainStep):
         logits = head.classify(maps)
         loss = F.cross_entropy(logits[:, :NUM_CLASSES], wanted, reduction="sum")
         off = ((logits[:, NUM_CLASSES:] - traces).square().sum(1) * is_traced).sum()
-        frames = head.tracer(maps.mean((3, 4)).transpose(1, 2))  # [N, T, 4]: where, and how fast
+        frames = self.tracer(maps.mean((3, 4)).transpose(1, 2))  # [N, T, 4]: where, and how fast
         where = 2 * tips.unflatten(1, (2, -1)).transpose(1, 2) - 1
         fast = 5 * torch.gradient(where, dim=1)[0]
         wrong = ((frames - torch.cat([where, fast], dim=2)).square().mean((1, 2)) * is_traced).sum()

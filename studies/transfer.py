@@ -49,8 +49,8 @@ class Run:
     videos: int
     clips: int
     seed: int
-    macro_top1: float
-    shuffled_macro_top1: float
+    macro_top1: float | None
+    shuffled_macro_top1: float | None
     epochs: int
     epochs_to_half: int | None
     minutes: float

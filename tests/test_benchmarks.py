@@ -6,17 +6,21 @@ import errno
 import functools
 import math
 import os
+import sys
 import time
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 
 import field
 import growth
 import harness
+import inference
 import networks
 import other_packages
 import performance_results
 import pytest
 import roofline
+import streaming
 import torch
 import training_step
 from cores import other_core_gbps
@@ -203,6 +207,24 @@ def test_other_packages_networks_are_those_of_the_catalogue(package: str, name: 
     other_packages.import_torchvision()
     theirs = peers.gmacs(other_packages.PEERS[package][name], clips)
     assert theirs == pytest.approx(peers.gmacs(functools.partial(create_model, name), clips), rel=1e-6)
+
+
+def instant(*_given: object) -> SimpleNamespace:
+    """In place of a process: it builds nothing, and each of its runs takes 12.5 ms."""
+    return SimpleNamespace(facts={}, wait=lambda: None, run=lambda _seconds: 12.5, close=lambda: None)
+
+
+@pytest.mark.parametrize("benchmark", [inference, training_step, field, peers, growth, streaming])
+def test_a_quick_run_goes_through(benchmark: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(harness, "Worker", instant)
+    monkeypatch.setattr(harness, "BEGAN", time.perf_counter())
+    monkeypatch.setattr(sys, "argv", [benchmark.__name__, "--quick", "--threads", "1", "--out", str(tmp_path)])
+    benchmark.main()
+    (file,) = tmp_path.iterdir()
+    rows = read_results(file).rows
+    assert len(rows) >= 3
+    assert {(row["ms"], row["failure"]) for row in rows} == {("12.5", "")}
+    assert {row.get("times_reference") or row["speedup"] for row in rows} == {"1"}
 
 
 def test_goals_are_judged_by_the_worst() -> None:

@@ -14,8 +14,9 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import FunctionCtx
 from torch.nn import functional as F
+
+from vov3d.layers.shifted_sum import shifted_sum
 
 Pad = Callable[[Tensor, int, int], tuple[Tensor, tuple[int, int]]]
 
@@ -306,49 +307,3 @@ class DepthwiseConv3d(nn.Conv3d):
             seen = F.conv2d(images, self.weight[:, :, tap], bias, self.stride[1:], padding, groups=self.groups)
             found.append(images_as_frames(seen, clips.shape[2]))
         return found
-
-
-def shifted_sum(taps: Sequence[Tensor], present: int) -> Tensor:
-    """Return the sum over taps: output t has frame t + i - present of tap i. The present tap may be added to."""
-    if torch.is_grad_enabled() and taps[present].requires_grad:
-        summed: Tensor = _ShiftedSum.apply(present, *taps)  # type: ignore[no-untyped-call]
-        return summed
-    return _add_shifted(taps[present], taps, present)
-
-
-def _add_shifted(summed: Tensor, taps: Sequence[Tensor], present: int) -> Tensor:
-    for offset, tap in enumerate(taps, start=-present):
-        if offset < 0:
-            summed[:, :, -offset:] += tap[:, :, :offset]
-        elif offset > 0:
-            summed[:, :, :-offset] += tap[:, :, offset:]
-    return summed
-
-
-class _ShiftedSum(torch.autograd.Function):
-    """The sum of shifted taps; of additions into parts of a tensor autograd makes whole gradients twice over."""
-
-    @staticmethod
-    def forward(ctx: FunctionCtx, present: int, *taps: Tensor) -> Tensor:
-        ctx.offsets = range(-present, len(taps) - present)  # type: ignore[attr-defined]
-        return _add_shifted(taps[present].clone(), taps, present)
-
-    @staticmethod
-    def backward(ctx: FunctionCtx, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        return None, *(_delayed(gradient, offset) for offset in ctx.offsets)  # type: ignore[attr-defined]
-
-
-def _delayed(clips: Tensor, frames: int) -> Tensor:
-    """Return clips so many frames later, earlier where it is negative; what is not known is 0."""
-    if frames == 0:
-        return clips
-    if abs(frames) >= clips.shape[2]:
-        return torch.zeros_like(clips)
-    delayed = torch.empty_like(clips)
-    if frames > 0:
-        delayed[:, :, :frames] = 0
-        delayed[:, :, frames:] = clips[:, :, :-frames]
-    else:
-        delayed[:, :, frames:] = 0
-        delayed[:, :, :frames] = clips[:, :, -frames:]
-    return delayed

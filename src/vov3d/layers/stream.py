@@ -24,7 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from vov3d.errors import ArgumentError
-from vov3d.layers.convolution import shifted_sum
+from vov3d.layers.shifted_sum import shifted_sum
 
 NUM_FRAMES, PIXELS = "num_frames", "pixels"
 

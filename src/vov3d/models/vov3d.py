@@ -108,7 +108,7 @@ class VoV3D(ClipClassifier):
     Args:
         width: channels of the operators in the first stage; they double with every stage. Half of it is the width of
             the stem and of each stage's output.
-        depths: T-OSA blocks in each of the four stages.
+        depths: T-OSA blocks in each of the stages, of which the published networks have four.
         num_units: modules in each T-OSA block.
         operator: the 3D operator of every module (Table 4).
         num_classes: K; 0 for features in place of logits.
@@ -124,7 +124,7 @@ class VoV3D(ClipClassifier):
     def __init__(
         self,
         width: int = 40,
-        depths: tuple[int, int, int, int] = (1, 2, 3, 2),
+        depths: tuple[int, ...] = (1, 2, 3, 2),
         *,
         num_units: int = 5,
         operator: Operator = D2Plus1D,
