@@ -70,7 +70,7 @@ inline Vector load(const float* at, Mask lanes) {
   return _mm256_maskload_ps(at, _mm256_cmpgt_epi32(all(lanes.count), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7)));
 }
 inline void store(float* at, Vector x) { _mm256_storeu_ps(at, x); }
-// All lanes or the first four: maps are padded to 4 channels, and a masked store can take 12 cycles.
+// All lanes or the first four: maps are padded to 4 channels, and a masked store may take many cycles.
 inline void store(float* at, Vector x, Mask lanes) {
   lanes.count < LANES ? _mm_storeu_ps(at, _mm256_castps256_ps128(x)) : store(at, x);
 }
