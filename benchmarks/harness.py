@@ -20,6 +20,7 @@ import os
 import statistics
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -81,14 +82,18 @@ class Seat:
 def seated(*variants: Variant) -> Iterator[list[Seat]]:
     """Start variants, as many at a time as there are cores for their threads; they end with the context."""
     at_a_time = max(1, (os.cpu_count() or 1) // max(one.threads for one in variants))
-    with contextlib.ExitStack() as stack, ThreadPoolExecutor(max_workers=at_a_time) as pool:
-        yield list(pool.map(functools.partial(_seat, stack), variants))
+    with ThreadPoolExecutor(max_workers=at_a_time) as pool, contextlib.ExitStack() as stack:
+        ended = threading.Event()
+        stack.callback(ended.set)
+        yield list(pool.map(functools.partial(_seat, stack, ended), variants))
 
 
-def _seat(stack: contextlib.ExitStack, variant: Variant) -> Seat:
+def _seat(stack: contextlib.ExitStack, ended: threading.Event, variant: Variant) -> Seat:
     build = functools.partial(_with_allocator, variant.build, variant.keeps_memory)
     worker = Worker(build, variant.threads, None)
     stack.callback(worker.close)
+    if ended.is_set():  # while the process was started
+        worker.close()
     try:
         worker.wait()
     except MeasuringError as error:
