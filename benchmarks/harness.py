@@ -20,6 +20,7 @@ import os
 import statistics
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -81,14 +82,18 @@ class Seat:
 def seated(*variants: Variant) -> Iterator[list[Seat]]:
     """Start variants, as many at a time as there are cores for their threads; they end with the context."""
     at_a_time = max(1, (os.cpu_count() or 1) // max(one.threads for one in variants))
-    with contextlib.ExitStack() as stack, ThreadPoolExecutor(max_workers=at_a_time) as pool:
-        yield list(pool.map(functools.partial(_seat, stack), variants))
+    with ThreadPoolExecutor(max_workers=at_a_time) as pool, contextlib.ExitStack() as stack:
+        ended = threading.Event()
+        stack.callback(ended.set)
+        yield list(pool.map(functools.partial(_seat, stack, ended), variants))
 
 
-def _seat(stack: contextlib.ExitStack, variant: Variant) -> Seat:
+def _seat(stack: contextlib.ExitStack, ended: threading.Event, variant: Variant) -> Seat:
     build = functools.partial(_with_allocator, variant.build, variant.keeps_memory)
     worker = Worker(build, variant.threads, None)
     stack.callback(worker.close)
+    if ended.is_set():  # while the process was started
+        worker.close()
     try:
         worker.wait()
     except MeasuringError as error:
@@ -296,10 +301,14 @@ def _cell(value: Cell) -> Cell:
 class Flags(argparse.ArgumentParser):
     """Flags that send what a quick run finds to a temporary folder, lest it take the place of results of that day."""
 
+    quick_seconds = math.inf
+
     def parse_args(self, words: Sequence[str] | None = None) -> argparse.Namespace:  # type: ignore[override]
         """Return what was given."""
         found = super().parse_args(words)
         sys.excepthook = _told_in_one_line
+        if found.quick:
+            found.seconds = min(found.seconds, self.quick_seconds)
         if found.out is None:
             found.out = Path(tempfile.mkdtemp(prefix="quick-")) if found.quick else RESULTS
         return found
@@ -315,8 +324,9 @@ def _told_in_one_line(kind: type[BaseException], error: BaseException, trace: Tr
 def parser(description: str | None, seconds: float, threads: Sequence[int] = (1,)) -> Flags:
     """Return the flags that all have."""
     flags = Flags(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    flags.quick_seconds = 30
     flags.add_argument("--threads", type=int, nargs="+", default=list(threads), metavar="N", help="of an operator")
     flags.add_argument("--seconds", type=float, default=seconds, help="about how long all of it takes")
-    flags.add_argument("--quick", action="store_true", help="a few rounds of a few variants: whether it works")
+    flags.add_argument("--quick", action="store_true", help="a few variants for about half a minute: whether it works")
     flags.add_argument("--out", type=Path, help="folder for the results [results; a temporary one with --quick]")
     return flags

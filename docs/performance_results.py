@@ -41,6 +41,10 @@ class Results:
         return sorted(cells, key=lambda one: (models.index(one.model), *map(int, (one.batch, one.crop, one.threads))))
 
 
+Found = Mapping[str, Results]
+"""Of each benchmark."""
+
+
 @dataclass(frozen=True)
 class Cell:
     """One network at one input, in all ways that were tried."""

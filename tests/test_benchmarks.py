@@ -6,7 +6,9 @@ import errno
 import functools
 import math
 import os
+import signal
 import sys
+import threading
 import time
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -77,6 +79,22 @@ def test_rounds_end_with_the_time() -> None:
         assert 3 <= harness.take_turns(seats, 1.0, min_rounds=1)[0]["rounds"] <= 5
         assert harness.take_turns(seats, 0.0, min_rounds=1)[0]["rounds"] == 1
         assert harness.take_turns(seats, 9.0, max_rounds=2)[0]["rounds"] == 2
+
+
+def takes_long() -> Ready:
+    time.sleep(60)
+    raise AssertionError
+
+
+def test_an_interrupt_does_not_wait_for_what_is_being_built() -> None:
+    began, usual = time.monotonic(), signal.signal(signal.SIGINT, signal.default_int_handler)
+    threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGINT)).start()
+    try:
+        with pytest.raises(KeyboardInterrupt), harness.seated(Variant({}, takes_long)):
+            pass
+    finally:
+        signal.signal(signal.SIGINT, usual)
+    assert time.monotonic() - began < 30
 
 
 def test_what_is_late_takes_from_those_that_follow() -> None:

@@ -85,6 +85,10 @@ PLACES = {
         "vov3d.scoring:video_probabilities:2",
         ["evaluate", "CHECKPOINT", "--data", "VIDEOS", "--out", "out/test", "--workers", "1"],
     ),
+    "evaluate, while its processes begin": (
+        "torch.utils.data._utils.worker:_worker_loop:1",
+        ["evaluate", "CHECKPOINT", "--data", "VIDEOS", "--out", "out/test", "--workers", "1"],
+    ),
     "evaluate, while it makes a copy": (
         "vov3d.data.cache:encode:2",
         ["evaluate", "CHECKPOINT", "--data", "VIDEOS", "--workers", "0", "--cache", "out"],
@@ -155,6 +159,48 @@ def test_a_second_request_to_end_does_not_disturb_the_first(tmp_path: Path) -> N
     code, said = interrupt(signal.SIGTERM, "vov3d.data.motion.write:_encode:20", words, times=5)
     assert (code, said) == (143, ["vov3d: terminated"])
     assert list(tmp_path.iterdir()) == []
+
+
+STARTS_A_WORKER = """
+import functools, os, signal, sys
+from vov3d.compare.workers import Ready, Worker
+signal.signal(signal.SIGINT, signal.default_int_handler)
+sys.path.insert(0, sys.argv[1])
+os.environ["PYTHONPATH"] = os.pathsep.join([sys.argv[1], os.environ["PYTHONPATH"]])
+try:
+    with Worker.started(functools.partial(Ready, print), 1):
+        pass
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+TORCH_AFTER_A_WHILE = """
+import sys, time
+print("now", flush=True)
+time.sleep(2)
+sys.path.remove(str(__import__("pathlib").Path(__file__).parent))
+del sys.modules["torch"]
+import torch
+"""
+
+
+def test_processes_that_are_timed_say_nothing_of_an_interrupt(tmp_path: Path) -> None:
+    """Not even while the first of them imports what all need."""
+    (tmp_path / "torch.py").write_text(TORCH_AFTER_A_WHILE)
+    with subprocess.Popen(
+        [sys.executable, "-c", STARTS_A_WORKER, str(tmp_path)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(Path(vov3d.__file__).parents[1])},
+        start_new_session=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "now\n"
+        os.killpg(process.pid, signal.SIGINT)
+        try:
+            assert process.communicate(timeout=30) == ("interrupted\n", "")
+        finally:
+            process.kill()
 
 
 SLOW_TORCH = """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import ctypes
 import functools
+import hashlib
 import logging
 import multiprocessing
 import os
@@ -252,13 +253,68 @@ def test_processors_with_less_can_compile_it(processor: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_a_folder_that_others_can_write_to_is_not_used(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_folder_that_others_can_write_to_is_not_used(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    folder = library._cache_folder()
-    assert folder == tmp_path / "vov3d" / "native"
-    assert folder.stat().st_mode & 0o777 == 0o700
-    folder.chmod(0o777)
-    assert tmp_path not in library._cache_folder().parents
+    place = library._place("kernel.so")
+    assert place == tmp_path / "vov3d" / "native" / "kernel.so"
+    assert place.parent.stat().st_mode & 0o777 == 0o700
+    assert caplog.messages == []
+    place.parent.chmod(0o777)
+    assert tmp_path not in library._place("kernel.so").parents
+    assert str(place.parent) in caplog.text
+    assert "compiled for this process alone; set XDG_CACHE_HOME" in caplog.text
+
+
+def test_a_kernel_in_a_folder_that_cannot_be_written_to_is_used(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    place = library._place("kernel.so")
+    place.write_bytes(b"kernel" + hashlib.sha256(b"kernel").digest())
+    monkeypatch.setattr(os, "access", lambda _path, _mode: False)
+    assert library._place("kernel.so") == place
+    assert tmp_path not in library._place("other.so").parents
+
+
+def test_a_compiler_that_cannot_be_used_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """It prints what is no text, makes what is no library, is no program, or never ends."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(library, "COMPILE_SECONDS", 0.5)
+    monkeypatch.setattr(library, "VERSION_SECONDS", 0.5)
+    compiler, out = tmp_path / "odd++", len(library.FLAGS) + 2
+    for text, said in (
+        ("[ $1 = --version ] && exit; printf 'error \\377\\033[2J' >&2; exit 1", "error \ufffd\\x1b[2J"),
+        ("printf '\\377'; exit 1", "no word"),
+        (f'[ $1 = --version ] || echo made > "${{{out}}}"', "no word"),
+        ("sleep 60", "it was not done after 0.5 s"),
+        ("[ $1 = --version ] || sleep 60", "it was not done after 0.5 s"),
+    ):
+        compiler.write_text(f"#!/bin/sh\n{text}\n")
+        compiler.chmod(0o755)
+        monkeypatch.setenv("CXX", str(compiler))
+        with pytest.raises(ArgumentError) as caught:
+            library.load_library.__wrapped__()
+        assert str(caught.value) == f"{compiler} could not compile the native kernel: {said}"
+    compiler.write_bytes(library.ELF)
+    with pytest.raises(ArgumentError, match=r"could not compile the native kernel: .*xec format error"):
+        library.load_library.__wrapped__()
+    monkeypatch.setenv("CXX", str(tmp_path))
+    assert f"or set CXX; CXX is {str(tmp_path)!r}, which is no program" in str(native.unavailable())
+    assert not list((tmp_path / "cache").rglob("*.so"))
+
+
+def test_kernels_that_nobody_used_for_long_go_when_one_is_compiled(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(library, "_compiled", lambda _compiler, _folder: library.ELF)
+    long_ago = time.time() - 91 * 24 * 3600
+    for name in ("old.so", "old.lock", "used.so", "mine.txt"):
+        (tmp_path / name).write_bytes(b"")
+        os.utime(tmp_path / name, (long_ago, long_ago) if name != "used.so" else None)
+    library._compile("c++", tmp_path / "new.so")
+    assert {path.name for path in tmp_path.iterdir()} - {"lock"} == {"new.so", "used.so", "mine.txt"}
 
 
 def test_no_compiler_is_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -316,8 +372,11 @@ def test_it_is_compiled_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, ca
     for _ in range(2):
         library.load_library.__wrapped__()
     assert (tmp_path / "calls").read_text() == "once\n"
-    assert caplog.messages == ["compiling the native kernel, once for this machine"]
+    assert caplog.messages == [f"compiling the native kernel, to be kept in {str(tmp_path / 'cache/vov3d/native')!r}"]
     (kept,) = (tmp_path / "cache").rglob("*.so")
+    os.utime(kept, (0, 0))
+    library.load_library.__wrapped__()
+    assert kept.stat().st_mtime > time.time() - 60, "it counts as used"
     whole = kept.read_bytes()
     for spoilt in (whole[:5000], b"", whole[:-1000] + bytes(1000)):  # the first would end this process
         kept.unlink()
@@ -350,12 +409,12 @@ def test_a_compiler_ends_with_the_process_that_wants_it(number: signal.Signals, 
     while is_running(int(started.read_text())):
         assert time.monotonic() < deadline, "what the compiler started goes on"
         time.sleep(0.01)
-    left = {path.name for path in kept.parent.iterdir()} - {"kernel.lock"}
-    assert left == (set() if number == signal.SIGINT else {"kernel.unfinished"})
+    left = {path.name for path in kept.parent.iterdir()} - {"lock"}
+    assert left == (set() if number == signal.SIGINT else {"unfinished"})
     out = len(library.FLAGS) + 2
-    compiler.write_text(f'#!/bin/sh\necho made > "${{{out}}}"\n')
+    compiler.write_text(f"#!/bin/sh\nprintf '\\177ELF' > \"${{{out}}}\"\n")
     library._compile(str(compiler), kept)
-    assert {path.name for path in kept.parent.iterdir()} - {"kernel.lock"} == {"kernel.so"}
+    assert {path.name for path in kept.parent.iterdir()} - {"lock"} == {"kernel.so"}
 
 
 def test_a_compiler_that_makes_nothing_is_no_compiler(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

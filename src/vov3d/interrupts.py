@@ -128,10 +128,28 @@ def stop_for(number: int) -> None:
         raise KeyboardInterrupt
 
 
+@contextmanager
+def interrupts_held_back() -> Iterator[None]:
+    """Let Ctrl+C and SIGTERM wait while processes are started.
+
+    They wait in those too, which have our handlers and would tell of an exception, until they `ignore_interrupts`.
+    """
+    if sys.platform == "win32":
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDINGS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def ignore_interrupts(_worker: int = 0) -> None:
     """Leave Ctrl+C and SIGTERM, which reach every process of a terminal or a job, to the one that started this one."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if sys.platform != "win32":
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDINGS)
 
 
 def dead_children_ignored() -> None:

@@ -17,7 +17,7 @@ from vov3d.data.sampler import eval_shard
 from vov3d.data.views import Views
 from vov3d.errors import DecodeError
 from vov3d.inference import VIEWS_AT_ONCE, Activation, Network, default_workers, video_probabilities
-from vov3d.interrupts import ignore_interrupts, stop_for
+from vov3d.interrupts import ignore_interrupts, interrupts_held_back, stop_for
 
 if TYPE_CHECKING:
     from vov3d.data.sources import VideoItem
@@ -110,7 +110,9 @@ def score_videos(
     missing: list[tuple[int, Missing]] = []
     done = 0
     try:
-        for batch in clock.over(loader):
+        with interrupts_held_back():
+            batches = iter(loader)
+        for batch in clock.over(batches):
             clock.decoding_seconds += sum(seconds for _, seconds in batch)
             whole = [one for one, _ in batch if isinstance(one, Views)]
             missing.extend((one.index, Missing(one.path, one.reason)) for one, _ in batch if isinstance(one, Broken))

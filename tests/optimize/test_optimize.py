@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
+import multiprocessing
+import sys
 import warnings
 
 import pytest
@@ -94,6 +96,31 @@ def test_the_network_and_the_threads_stay_as_they_were(model: ClipClassifier) ->
     assert not model.training
     with torch.no_grad():
         assert torch.equal(one(clips()), first)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads of OpenMP, as GCC has them")
+@pytest.mark.parametrize("backend", ["torch", "native", "openvino"])
+def test_no_child_of_a_fork_waits_for_the_threads_of_its_parent(model: ClipClassifier, backend: str) -> None:
+    if (reason := BACKENDS[backend].refuses(model, "fp32")) is not None:
+        pytest.skip(reason)
+    several = clips(2, 4, 64, 64).double()  # which torch turns into float32 on several threads
+    fast = vov3d.optimize(model, several, backend=backend, num_threads=2)
+    expected, context = fast(several), multiprocessing.get_context("fork")
+    ours, theirs = context.Pipe(duplex=False)
+
+    def answer() -> None:
+        try:
+            theirs.send(bool((fast(several) - expected).abs().max() < 1e-5))
+        except ArgumentError as error:
+            theirs.send(str(error))
+
+    child = context.Process(target=answer)
+    child.start()
+    child.join(10)
+    child.kill()
+    assert ours.poll(), "it hangs"
+    told = ours.recv()
+    assert told is True if backend != "torch" else "optimise the network in each process, or with num_threads=1" in told
 
 
 def test_it_stays_in_evaluation_and_says_what_it_is(model: ClipClassifier) -> None:

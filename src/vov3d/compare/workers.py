@@ -17,13 +17,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 
 import torch
 
 from vov3d.compare.memory import die_first
 from vov3d.errors import Vov3dError
-from vov3d.interrupts import ignore_interrupts
+from vov3d.interrupts import ignore_interrupts, interrupts_held_back
 
 
 @dataclass(frozen=True)
@@ -69,11 +70,17 @@ class Worker:
         else:
             context = multiprocessing.get_context("forkserver")
             context.set_forkserver_preload(["vov3d.compare.measuring"])  # torch is imported once, not for each of them
+            resource_tracker.ensure_running()  # which would let signals through again
         self._connection, theirs = context.Pipe()
         self._process = context.Process(target=_serve, args=(theirs, build, threads, memory_gib), daemon=True)
-        self._process.start()
-        theirs.close()
         self.facts: Mapping[str, float | str | None] = {}
+        try:
+            with interrupts_held_back():
+                self._process.start()
+                theirs.close()
+        except KeyboardInterrupt:  # which was held back
+            self.close()
+            raise
 
     @classmethod
     @contextlib.contextmanager
@@ -149,6 +156,8 @@ def _serve(connection: Connection, build: Build, threads: int, memory_gib: float
     """Build, answer with what was found; then run and answer for each word that comes."""
     ignore_interrupts()
     die_first()
+    if sys.platform != "win32":  # whose semaphores have no names that would stay when this process is killed
+        multiprocessing.set_start_method("fork", force=True)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(threads)
     try:

@@ -85,7 +85,7 @@ class FrameFolderDecoder:
         name = self._names[number]
         with self._open(name) as image:
             try:
-                rgb = image.convert("RGB")
+                rgb: Image.Image = image.convert("RGB")
             except (OSError, SyntaxError, ValueError) as error:  # Pillow raises any of them for a damaged file
                 raise DecodeError(self._path, f"frame {name!r} is damaged: {_one_line(error)}") from error
         return rgb if rgb.size == (width, height) else rgb.resize((width, height), Image.Resampling.BILINEAR)

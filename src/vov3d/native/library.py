@@ -14,10 +14,13 @@ import stat
 import subprocess
 import sys
 import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from ctypes import POINTER, c_double, c_float, c_int, c_void_p
 from pathlib import Path
 
-from vov3d.errors import ArgumentError
+from vov3d.errors import ArgumentError, visible
 from vov3d.files import write_bytes
 
 log = logging.getLogger("vov3d")
@@ -43,6 +46,9 @@ NEEDED = {
 }
 """What a processor must have for a precision; float32 is computed with AVX-512 where all of it is there."""
 COMPILERS = ("c++", "g++", "clang++")
+ELF = b"\x7fELF"
+VERSION_SECONDS, COMPILE_SECONDS = 60, 900  # a compiler that takes longer never ends; usual are 10 to 60 s
+UNUSED_SECONDS = 90 * 24 * 3600
 DIGEST_BYTES = hashlib.sha256().digest_size
 
 ENDING_WITH_US = 'exec 3<&0; (read -r _ <&3; kill -KILL 0) >/dev/null 2>&1 & exec 3<&-; exec "$@" </dev/null'
@@ -79,7 +85,11 @@ def unavailable(precision: str = "fp32") -> str | None:
     lacking = [name for name in NEEDED[precision] if name not in features]
     if lacking:
         return f"the native kernel needs a processor with {', '.join(lacking)} in {precision}"
-    return None if _compiler() else "the native kernel needs a C++ compiler: install g++ or clang++, or set CXX"
+    if _compiler():
+        return None
+    named = os.environ.get("CXX", "").strip()
+    found = f"; CXX is {named!r}, which is no program" if named else ""
+    return f"the native kernel needs a C++ compiler: install g++ or clang++, or set CXX{found}"
 
 
 @functools.cache
@@ -92,7 +102,7 @@ def load_library() -> ctypes.CDLL:
     compiler = _compiler()
     if compiler is None:
         raise ArgumentError(str(unavailable()))
-    path = _cache_folder() / f"{_fingerprint(compiler)}.so"
+    path = _place(f"{_fingerprint(compiler)}.so")
     try:
         if not _is_whole(path):
             _compile(compiler, path)
@@ -102,6 +112,8 @@ def load_library() -> ctypes.CDLL:
             f"the native kernel cannot be kept in {str(path.parent)!r} ({error}); set XDG_CACHE_HOME to a folder that "
             "can be written to and run from"
         ) from error
+    with suppress(OSError):
+        os.utime(path)  # it is in use
     for name, (result, arguments) in {**_SIGNATURES, **_INT8_SIGNATURES}.items():
         function = getattr(library, name, None)  # an older compiler leaves out what it does not know
         if function is not None:
@@ -122,11 +134,11 @@ def _compile(compiler: str, path: Path) -> None:
     from filelock import FileLock
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.with_suffix(".lock")):
+    with FileLock(path.with_name("lock")):
         if _is_whole(path):
             return
-        log.info("compiling the native kernel, once for this machine")
-        folder = path.with_suffix(".unfinished")
+        log.info("compiling the native kernel, to be kept in %r", str(path.parent))
+        folder = path.with_name("unfinished")
         shutil.rmtree(folder, ignore_errors=True)  # of a process that was killed
         folder.mkdir()
         try:
@@ -134,32 +146,55 @@ def _compile(compiler: str, path: Path) -> None:
             write_bytes(path, library + hashlib.sha256(library).digest())
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+        _remove_unused(path.parent)
+
+
+def _remove_unused(folder: Path) -> None:
+    """Remove what no process has loaded for 90 days; those that run with it keep it."""
+    for path in (*folder.glob("*.so"), *folder.glob("*.lock")):
+        with suppress(OSError):
+            if time.time() - path.stat().st_mtime > UNUSED_SECONDS:
+                path.unlink()
 
 
 def _compiled(compiler: str, folder: Path) -> bytes:
     """Return the library; whatever the compiler writes, it writes into the folder."""
     out = folder / "network.so"
-    command = [*compiler.split(), *FLAGS, "-o", str(out), str(SOURCES / "network.cpp")]
-    theirs, ours = os.pipe()
-    try:
-        done = subprocess.run(
-            ["/bin/sh", "-c", ENDING_WITH_US, "sh", *command],
-            stdin=theirs,
-            capture_output=True,
-            text=True,
-            check=False,
-            env={**os.environ, "TMPDIR": str(folder)},
-            start_new_session=True,
-        )
-    finally:
-        os.close(ours)
-        os.close(theirs)
-    if done.returncode or not out.is_file():
+    words = [*FLAGS, "-o", str(out), str(SOURCES / "network.cpp")]
+    done = _run(compiler, words, COMPILE_SECONDS, {"TMPDIR": str(folder)})
+    library = out.read_bytes() if out.is_file() else b""
+    if done.returncode or not library.startswith(ELF):
         errors = (
             [line for line in done.stderr.splitlines() if "error" in line] or done.stderr.splitlines() or ["no word"]
         )
-        raise ArgumentError(f"{compiler} could not compile the native kernel: {errors[0]}")
-    return out.read_bytes()
+        raise ArgumentError(f"{compiler} could not compile the native kernel: {visible(errors[0][:500])}")
+    return library
+
+
+def _run(
+    compiler: str, words: Sequence[str], seconds: float, environment: Mapping[str, str]
+) -> subprocess.CompletedProcess[str]:
+    """Run a compiler that ends with this process, and after some time in any case."""
+    theirs, ours = os.pipe()
+    try:
+        return subprocess.run(
+            ["/bin/sh", "-c", ENDING_WITH_US, "sh", *compiler.split(), *words],
+            stdin=theirs,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+            timeout=seconds,
+            env={**os.environ, **environment},
+            start_new_session=True,
+        )
+    except subprocess.TimeoutExpired:
+        raise ArgumentError(
+            f"{compiler} could not compile the native kernel: it was not done after {seconds:g} s"
+        ) from None
+    finally:
+        os.close(ours)
+        os.close(theirs)
 
 
 def _is_whole(path: Path) -> bool:
@@ -177,7 +212,7 @@ def _compiler() -> str | None:
 
 
 def _fingerprint(compiler: str) -> str:
-    version = subprocess.run([*compiler.split(), "--version"], capture_output=True, text=True, check=False).stdout
+    version = _run(compiler, ["--version"], VERSION_SECONDS, {}).stdout
     digest = hashlib.sha256()
     for text in (compiler, version, *FLAGS, *sorted(_cpu_features())):
         digest.update(text.encode() + b"\0")
@@ -187,20 +222,30 @@ def _fingerprint(compiler: str) -> str:
     return digest.hexdigest()[:32]
 
 
-def _cache_folder() -> Path:
-    """A folder of this user's that nobody else can write to; where there is none, one for this process alone."""
+def _place(name: str) -> Path:
+    """Where the kernel is kept: in a folder of this user's that nobody else can write to, or in one for this process.
+
+    The kernel may be there already in a folder that cannot be written to, as in the image of a container.
+    """
     base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")  # noqa: PTH111 (raises nothing)
     folder = Path(base) / "vov3d" / "native"
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         found = folder.stat()
+        others = stat.S_IWGRP | stat.S_IWOTH
+        is_ours = found.st_uid == os.getuid() and not found.st_mode & others
+        if is_ours and (os.access(folder, os.W_OK) or _is_whole(folder / name)):
+            return folder / name
     except OSError:
-        found = None
-    others = stat.S_IWGRP | stat.S_IWOTH
-    if found is None or found.st_uid != os.getuid() or found.st_mode & others or not os.access(folder, os.W_OK):
-        folder = Path(tempfile.mkdtemp(prefix="vov3d-native-"))
-        atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return folder
+        pass
+    log.warning(
+        "the native kernel cannot be kept in %r, and is compiled for this process alone; set XDG_CACHE_HOME to a "
+        "folder of yours",
+        str(folder),
+    )
+    folder = Path(tempfile.mkdtemp(prefix="vov3d-native-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder / name
 
 
 @functools.cache

@@ -48,12 +48,14 @@ class Backend:
         refuses: why it cannot compute this network in this precision here, one line; ``None`` if it may.
         compile: does all the work that need not be done for every clip; may raise anything.
         device: type of the device that it computes on.
+        threads_of_torch: whether it computes on torch's threads, which no child of a fork has and calls there wait for.
     """
 
     name: str
     refuses: Callable[[ClipClassifier, Precision], str | None]
     compile: Callable[[Job], Compiled]
     device: str = "cpu"
+    threads_of_torch: bool = False
 
 
 class Trunk(nn.Module):

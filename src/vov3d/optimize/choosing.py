@@ -182,7 +182,7 @@ def _tried(backend: Backend, job: Job, expected: Tensor) -> Optimized | str:
     torch.set_num_threads(job.num_threads)
     try:
         with torch.no_grad(), exact_float32(job.example.device):
-            optimized = Optimized(backend.name, backend.compile(job), job)
+            optimized = Optimized(backend, backend.compile(job), job)
             logits = optimized(job.example)
     except ArgumentError as error:
         return str(error)

@@ -88,4 +88,4 @@ def _pair(size: Pair) -> list[int]:
     return [size, size] if isinstance(size, int) else list(size)
 
 
-BACKEND = Backend("torch", refuses, compile_trunk)
+BACKEND = Backend("torch", refuses, compile_trunk, threads_of_torch=True)

@@ -38,4 +38,4 @@ def compile_trunk(job: Job) -> Compiled:
     return run
 
 
-BACKEND = Backend("compile", refuses, compile_trunk)
+BACKEND = Backend("compile", refuses, compile_trunk, threads_of_torch=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 
 from vov3d.errors import ArgumentError
 from vov3d.models.clip_classifier import check_clips
-from vov3d.optimize.backend import Compiled, Job, Precision
+from vov3d.optimize.backend import Backend, Compiled, Job, Precision
 
 
 class Optimized(nn.Module):
@@ -40,9 +41,9 @@ class Optimized(nn.Module):
     cosine: float
     passed_over: Mapping[str, str]
 
-    def __init__(self, backend: str, compiled: Compiled, job: Job) -> None:
+    def __init__(self, backend: Backend, compiled: Compiled, job: Job) -> None:
         super().__init__()
-        self.backend = backend
+        self.backend = backend.name
         self.precision = job.precision
         self.num_threads = job.num_threads
         self.head = copy.deepcopy(job.folded.head)
@@ -50,6 +51,7 @@ class Optimized(nn.Module):
         self._compiled = compiled
         self._size, self._device = tuple(job.example.shape[2:]), job.example.device
         self._lock = threading.Lock()
+        self._process, self._needs_process = os.getpid(), backend.threads_of_torch and job.num_threads > 1
         super().train(False)
 
     @property
@@ -116,7 +118,13 @@ class Optimized(nn.Module):
             raise ArgumentError(f"clips are on {clips.device}; this network was optimised on {self._device}")
         if not len(clips):
             raise ArgumentError("clips hold no clip; give 1 or more")
-        with _threads(self.num_threads):
+        in_child = os.getpid() != self._process
+        if in_child and self._needs_process:
+            raise ArgumentError(
+                f"back end {self.backend} computes on {self.num_threads} threads, which stayed in the process that was "
+                "forked; optimise the network in each process, or with num_threads=1, or start processes by spawn"
+            )
+        with _threads(1 if in_child else self.num_threads):
             return self._compiled(clips.float())
 
     @contextmanager

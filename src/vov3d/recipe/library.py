@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import fnmatch
 import re
+import sys
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
@@ -16,7 +17,10 @@ from vov3d.recipe.keys import key_types, recipe_keys, recipe_sections, takes_lis
 from vov3d.recipe.schema import Recipe
 
 if TYPE_CHECKING:
-    from importlib.resources.abc import Traversable
+    if sys.version_info >= (3, 11):
+        from importlib.resources.abc import Traversable
+    else:
+        from importlib.abc import Traversable
 
 
 def load_recipe(name_or_path: str | Path) -> Recipe:
