@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import ctypes
 import functools
 import hashlib
 import logging
@@ -40,13 +41,31 @@ LEAST_COSINE = {"fp32": 1 - 1e-6, "bf16": 0.999, "int8": 0.99}
 pytestmark = pytest.mark.skipif(native.unavailable() is not None, reason=str(native.unavailable()))
 
 
-@pytest.fixture(params=list(LEAST_COSINE))
-def precision(request: pytest.FixtureRequest) -> native.Precision:
-    """Every precision that this processor has."""
-    reason = native.unavailable(request.param)
+@functools.cache
+def avx2_library() -> ctypes.CDLL:
+    """What a processor without AVX-512 compiles."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(library, "FLAGS", (*library.FLAGS, "-mno-avx512f"))
+        return library.load_library.__wrapped__()
+
+
+@pytest.fixture(params=["widest", "avx2"])
+def vectors(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The widest that this processor has, and those that all have."""
+    if request.param == "avx2":
+        monkeypatch.setattr("vov3d.native.network.load_library", avx2_library)
+
+
+@pytest.fixture(params=[*LEAST_COSINE, "fp32 in avx2"])
+def precision(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> native.Precision:
+    """Every precision that this processor has, float32 in both widths of a vector."""
+    name, _, narrow = request.param.partition(" in ")
+    reason = native.unavailable(name)
     if reason is not None:
         pytest.skip(reason)
-    return request.param
+    if narrow:
+        monkeypatch.setattr("vov3d.native.network.load_library", avx2_library)
+    return name
 
 
 def network(name: str) -> nn.Module:
@@ -82,6 +101,7 @@ def logits_of(model: nn.Module, features: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("name", [*SMALL, *PUBLISHED])
 @pytest.mark.parametrize("shape", [(1, 1, 33, 40), (3, 2, 32, 47), (2, 5, 70, 33)], ids=str)
+@pytest.mark.usefixtures("vectors")
 def test_logits_equal_the_plain_networks(name: str, shape: tuple[int, ...]) -> None:
     model, clips = network(name), clips_of(*shape)
     features = native.compile_network(model, clips, "fp32", num_threads=1)(clips)
@@ -89,8 +109,9 @@ def test_logits_equal_the_plain_networks(name: str, shape: tuple[int, ...]) -> N
 
 
 @pytest.mark.parametrize("channels", [1, 4, 7, 13, 18, 25])
+@pytest.mark.usefixtures("vectors")
 def test_stems_of_any_width(channels: int) -> None:
-    """They are computed 4, 8 or 12 channels and 16 columns at a time."""
+    """They are computed 4, 8 or 12 channels and 8 or 16 columns at a time."""
     torch.manual_seed(2)
     model = VoV3D(2 * channels, (1, 1, 1, 1), num_units=1, num_classes=7).eval()
     clips = clips_of(1, 3, 35, 66 + channels)
@@ -223,10 +244,11 @@ def test_no_memory_is_one_line_and_no_end() -> None:
     assert done.stdout.splitlines() == [line, line, "True"], done.stderr[-500:]
 
 
-def test_processors_without_bfloat16_can_compile_it() -> None:
+@pytest.mark.parametrize("processor", ["-march=skylake-avx512", "-march=haswell", "-march=haswell -mavx512f"])
+def test_processors_with_less_can_compile_it(processor: str) -> None:
     compiler = str(library._compiler())
     flags = [flag for flag in library.FLAGS if flag != "-march=native"]
-    command = [compiler, *flags, "-march=skylake-avx512", "-fsyntax-only", str(library.SOURCES / "network.cpp")]
+    command = [compiler, *flags, *processor.split(), "-fsyntax-only", str(library.SOURCES / "network.cpp")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
@@ -304,9 +326,24 @@ def test_no_compiler_is_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_processor_that_lacks_something_is_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(library, "_cpu_features", lambda: frozenset(library.NEEDED))
-    assert native.unavailable("fp32") is None
-    assert "avx512_bf16" in str(native.unavailable("bf16"))
+    for features, lacking in (
+        ((), ("avx2, fma in fp32", "avx512f", "avx512f")),
+        (library.NEEDED["fp32"], (None, "avx512f, avx512bw, avx512dq, avx512vl, avx512_bf16 in bf16", "avx512f")),
+        (library.NEEDED["bf16"], ("avx2, fma in fp32", None, "processor with avx512_vnni, avx512vbmi in int8")),
+    ):
+        monkeypatch.setattr(library, "_cpu_features", functools.partial(frozenset, features))
+        for precision, part in zip(LEAST_COSINE, lacking, strict=True):
+            reason = native.unavailable(precision)
+            assert reason is None if part is None else part in str(reason)
+
+
+def test_without_avx512_there_is_float32_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vov3d.native.network.load_library", avx2_library)
+    clips = clips_of(1, 1, 32, 32)
+    for precision in ("bf16", "int8"):
+        if native.unavailable(precision) is None:
+            with pytest.raises(ArgumentError, match=f"does not know this processor's instructions for {precision}"):
+                native.compile_network(network("small"), clips, precision)
 
 
 def test_a_compiler_that_fails_says_why_and_leaves_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
+import logging
 import multiprocessing
 import sys
 import warnings
@@ -121,6 +122,13 @@ def test_no_child_of_a_fork_waits_for_the_threads_of_its_parent(model: ClipClass
     assert ours.poll(), "it hangs"
     told = ours.recv()
     assert told is True if backend != "torch" else "optimise the network in each process, or with num_threads=1" in told
+
+
+def test_the_programs_logger_stays_as_it_was() -> None:
+    pytest.importorskip("openvino")
+    before = logging.getLogger().level
+    vov3d.optimize(network("i3d"), clips(), backend="openvino", num_threads=1)
+    assert logging.getLogger().level == before
 
 
 def test_it_stays_in_evaluation_and_says_what_it_is(model: ClipClassifier) -> None:

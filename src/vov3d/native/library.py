@@ -38,8 +38,13 @@ FLAGS = (
     "-pthread",
     "-w",
 )
-NEEDED = ("avx512f", "avx512bw", "avx512dq", "avx512vl")
-NEEDED_BY = {"fp32": (), "bf16": ("avx512_bf16",), "int8": ("avx512_bf16", "avx512_vnni", "avx512vbmi")}
+AVX512 = ("avx512f", "avx512bw", "avx512dq", "avx512vl")
+NEEDED = {
+    "fp32": ("avx2", "fma"),
+    "bf16": (*AVX512, "avx512_bf16"),
+    "int8": (*AVX512, "avx512_bf16", "avx512_vnni", "avx512vbmi"),
+}
+"""What a processor must have for a precision; float32 is computed with AVX-512 where all of it is there."""
 COMPILERS = ("c++", "g++", "clang++")
 ELF = b"\x7fELF"
 VERSION_SECONDS, COMPILE_SECONDS = 60, 900  # a compiler that takes longer never ends; usual are 10 to 60 s
@@ -72,12 +77,12 @@ _INT8_SIGNATURES = {
 
 def unavailable(precision: str = "fp32") -> str | None:
     """Return why the kernel cannot run here, one line, or ``None`` if it can. Compiles nothing."""
-    if precision not in NEEDED_BY:
-        return f"the native kernel has no precision {precision!r}; it has {', '.join(NEEDED_BY)}"
+    if precision not in NEEDED:
+        return f"the native kernel has no precision {precision!r}; it has {', '.join(NEEDED)}"
     if sys.platform != "linux" or platform.machine() != "x86_64":
         return f"the native kernel runs on Linux on x86-64 processors, not on {sys.platform} on {platform.machine()}"
     features = _cpu_features()
-    lacking = [name for name in (*NEEDED, *NEEDED_BY[precision]) if name not in features]
+    lacking = [name for name in NEEDED[precision] if name not in features]
     if lacking:
         return f"the native kernel needs a processor with {', '.join(lacking)} in {precision}"
     if _compiler():

@@ -8,6 +8,7 @@ import io
 import logging
 import threading
 import warnings
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import torch
@@ -65,7 +66,7 @@ def converted(job: Job) -> Model:
     import openvino
 
     size = [-1, *job.example.shape[1:]]
-    with warnings.catch_warnings(), torch.no_grad():
+    with warnings.catch_warnings(), root_logger_as_it_was(), torch.no_grad():
         warnings.simplefilter("ignore")
         try:
             trace = torch.jit.trace(plain_trunk(job.folded), job.example[:1], check_trace=False)  # it would trace twice
@@ -74,6 +75,17 @@ def converted(job: Job) -> Model:
             graph = openvino.convert_model(exported(job.folded, job.example))
     graph.reshape(size)
     return graph
+
+
+@contextlib.contextmanager
+def root_logger_as_it_was() -> Iterator[None]:
+    """Undo what OpenVINO does to the level of the program's own logger."""
+    root = logging.getLogger()
+    before = root.level
+    try:
+        yield
+    finally:
+        root.setLevel(before)
 
 
 def quantised(graph: Model, job: Job) -> Model:

@@ -12,16 +12,13 @@ struct MapWriter {
   int pitch;
   bool rectified;
 
-  void operator()(long pixel, int panel, typename P::Sum sum) const {
+  void operator()(long pixel, int panel, Vector sum) const {
     const Mask lanes = first_lanes(pitch - panel * LANES);
     Vector x = sum;
     const long at = pixel * pitch + panel * LANES;
-    if (shortcut) x = _mm512_add_ps(x, P::load(shortcut + at, lanes));
+    if (shortcut) x += load(shortcut + at, lanes);
     if (rectified) x = relu(x);
-    if constexpr (std::is_same_v<Element, float>)
-      Float32::store(map + at, x, lanes);
-    else
-      P::store(map + at, x, lanes);
+    store(map + at, x, lanes);
   }
 };
 

@@ -1,4 +1,4 @@
-// Depthwise 3x3x3 convolutions in space and time, one panel of 16 channels and one output row at a time.
+// Depthwise 3x3x3 convolutions in space and time, one panel of channels and one output row at a time.
 //
 // Frames come one by one, and each is read once: what later outputs need of the last two frames waits in two maps that
 // change places with every frame.
@@ -7,7 +7,7 @@
 
 namespace vov3d {
 
-// Kernels of one panel, 16 floats a tap. Separable: 9 taps in space, then 3 in time. Else 3 times 9, earliest first.
+// Kernels of one panel, a vector a tap. Separable: 9 taps in space, then 3 in time. Else 3 times 9, earliest first.
 constexpr int separable_taps = 12, full_taps = 27;
 
 template <class P, int STRIDE, bool SEPARABLE>
@@ -34,16 +34,16 @@ struct Depthwise {
 #pragma GCC unroll 4
     for (int i = 0; i < COLUMNS; ++i) {
       float *before = older + (column + i) * LANES, *last = newer + (column + i) * LANES;
-      Vector x = _mm512_load_ps(before);
-      _mm512_store_ps(before, sums[0][i]);
+      Vector x = load(before);
+      store(before, sums[0][i]);
       if constexpr (SEPARABLE) {  // sums in space wait
         const float* in_time = taps + 9 * LANES;
-        x = _mm512_mul_ps(x, _mm512_load_ps(in_time));
-        x = _mm512_fmadd_ps(_mm512_load_ps(last), _mm512_load_ps(in_time + LANES), x);
-        x = _mm512_fmadd_ps(sums[0][i], _mm512_load_ps(in_time + 2 * LANES), x);
+        x *= load(in_time);
+        x = fmadd(load(last), load(in_time + LANES), x);
+        x = fmadd(sums[0][i], load(in_time + 2 * LANES), x);
       } else {  // what the last two frames are worth for the output that comes next, and the last for the one after it
-        x = _mm512_add_ps(sums[2][i], x);
-        _mm512_store_ps(last, _mm512_add_ps(sums[1][i], _mm512_load_ps(last)));
+        x = sums[2][i] + x;
+        store(last, sums[1][i] + load(last));
       }
       finish(column + i, x);
     }
@@ -54,19 +54,19 @@ struct Depthwise {
                                               Vector (&sums)[KERNELS][COLUMNS]) {
     constexpr int INPUTS = (COLUMNS - 1) * STRIDE + 3;
     for (auto& kernel : sums)
-      for (Vector& sum : kernel) sum = _mm512_setzero_ps();
+      for (Vector& sum : kernel) sum = Vector{};
 #pragma GCC unroll 3
     for (int y = 0; y < 3; ++y) {
       Vector inputs[INPUTS];
 #pragma GCC unroll 16
-      for (int i = 0; i < INPUTS; ++i) inputs[i] = P::load(above + y * pitch + i * LANES);
+      for (int i = 0; i < INPUTS; ++i) inputs[i] = load(above + y * pitch + i * LANES);
 #pragma GCC unroll 3
       for (int x = 0; x < 3; ++x)
 #pragma GCC unroll 3
         for (int k = 0; k < KERNELS; ++k) {
-          const Vector tap = _mm512_load_ps(taps + ((k * 3 + y) * 3 + x) * LANES);
+          const Vector tap = load(taps + ((k * 3 + y) * 3 + x) * LANES);
 #pragma GCC unroll 8
-          for (int i = 0; i < COLUMNS; ++i) sums[k][i] = _mm512_fmadd_ps(inputs[i * STRIDE + x], tap, sums[k][i]);
+          for (int i = 0; i < COLUMNS; ++i) sums[k][i] = fmadd(inputs[i * STRIDE + x], tap, sums[k][i]);
         }
     }
   }

@@ -51,7 +51,7 @@ struct ByteWriter {
       if constexpr (TO == Values::BYTES) _mm_mask_storeu_epi8((Byte*)to + at, lanes, rectified_bytes(x));
       if constexpr (TO == Values::WORDS)
         _mm256_mask_storeu_epi16((short*)to + at, lanes, _mm512_cvtsepi32_epi16(_mm512_cvtps_epi32(x)));
-      if constexpr (TO == Values::FLOATS) Float32::store((float*)to + at, relu(x), lanes);
+      if constexpr (TO == Values::FLOATS) store((float*)to + at, relu(x), lanes);
     };
   }
 };

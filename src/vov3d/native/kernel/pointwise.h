@@ -1,9 +1,10 @@
 // Pointwise convolutions: pixels times a matrix of weights, tile by tile in registers.
 //
-// Weights lie in panels of 16 output channels: [panel][word of input channels][16][elements of a word]. A tile is a few
-// pixels times a few panels; its sums stay in registers over all input channels of all sources, so that a
-// concatenation is a list of sources that is never written.
+// Weights lie in panels, each of one vector of output channels: [panel][word of input channels][lane][elements of a
+// word]. A tile is a few pixels times a few panels; its sums stay in registers over all input channels of all sources,
+// so that a concatenation is a list of sources that is never written.
 #pragma once
+#include <algorithm>
 #include <vector>
 
 #include "memory.h"
@@ -51,7 +52,7 @@ struct Panels {
     }
   }
 
-  const __m512i* panel(int index) const { return (const __m512i*)weights.data() + index * words; }
+  const Words* panel(int index) const { return (const Words*)weights.data() + index * words; }
 
  private:
   typename P::Element* at(int output, long word, int element) {
@@ -102,26 +103,26 @@ DensePixels<PITCH> pixels_of(const DenseSource<PITCH>& source, long pixel) { ret
 template <class P, int PIXELS, int PANELS, class AnySource, class Out>
 inline void multiply_tile(const Panels<P>& panels, const std::vector<AnySource>& sources, long pixel, int panel,
                           const Out& out) {
-  typename P::Sum sums[PIXELS][PANELS];
+  Vector sums[PIXELS][PANELS];
 #pragma GCC unroll 32
   for (int p = 0; p < PIXELS; ++p)
 #pragma GCC unroll 8
-    for (int v = 0; v < PANELS; ++v) sums[p][v] = P::first_sum(panels.bias.data() + (panel + v) * LANES);
-  const __m512i* weights = panels.panel(panel);
+    for (int v = 0; v < PANELS; ++v) sums[p][v] = load(panels.bias.data() + (panel + v) * LANES);
+  const Words* weights = panels.panel(panel);
   const long stride = panels.words;
   for (const AnySource& source : sources) {
     auto at = pixels_of<PIXELS>(source, pixel);
-    const __m512i* end = weights + source.words;
+    const Words* end = weights + source.words;
 #pragma GCC unroll 2
     for (; weights < end; ++weights, ++at) {
-      __m512i row[PANELS];
+      Words row[PANELS];
 #pragma GCC unroll 8
       for (int v = 0; v < PANELS; ++v) row[v] = weights[v * stride];
 #pragma GCC unroll 32
       for (int p = 0; p < PIXELS; ++p) {
         std::int32_t word;
         std::memcpy(&word, at[p], 4);
-        const __m512i wide = _mm512_set1_epi32(word);
+        const Words wide = all(word);
 #pragma GCC unroll 8
         for (int v = 0; v < PANELS; ++v) sums[p][v] = P::add_product(sums[p][v], wide, row[v]);
       }
@@ -133,10 +134,15 @@ inline void multiply_tile(const Panels<P>& panels, const std::vector<AnySource>&
     for (int v = 0; v < PANELS; ++v) out(pixel + p, panel + v, sums[p][v]);
 }
 
+// As many as registers hold the sums of, beside a row of weights and a word; with more than 14 addresses run out.
+template <int PANELS>
+constexpr int TILE_PIXELS = std::min((REGISTERS - 1 - PANELS) / PANELS, 14);
+
 // All pixels of a few panels. The last tile overlaps the one before it: what it writes twice is the same.
-template <class P, int PIXELS, int PANELS, class AnySource, class Out>
+template <class P, int PANELS, class AnySource, class Out>
 void multiply_panels(const Panels<P>& panels, const std::vector<AnySource>& sources, long pixels, int panel,
                      const Out& out) {
+  constexpr int PIXELS = TILE_PIXELS<PANELS>;
   if (pixels < PIXELS) {
     for (long pixel = 0; pixel < pixels; ++pixel) multiply_tile<P, 1, PANELS>(panels, sources, pixel, panel, out);
     return;
@@ -152,13 +158,13 @@ void multiply(const Panels<P>& panels, const std::vector<AnySource>& sources, lo
   while (first < last) {
     const int left = last - first;
     if (left == 1) {
-      multiply_panels<P, 14, 1>(panels, sources, pixels, first, out);
+      multiply_panels<P, 1>(panels, sources, pixels, first, out);
       first += 1;
     } else if (left == 2 || left == 4) {
-      multiply_panels<P, 14, 2>(panels, sources, pixels, first, out);
+      multiply_panels<P, 2>(panels, sources, pixels, first, out);
       first += 2;
     } else {
-      multiply_panels<P, 9, 3>(panels, sources, pixels, first, out);
+      multiply_panels<P, 3>(panels, sources, pixels, first, out);
       first += 3;
     }
   }

@@ -1,6 +1,6 @@
 // The stem: dense 1x3x3 of stride 2 on three colours, depthwise 5x1x1, norm, ReLU; in float32 whatever the precision.
 //
-// It has few channels and long rows, so that here, and only here, a vector is 16 neighbouring columns of one channel. A
+// It has few channels and long rows, so that here, and only here, a vector holds neighbouring columns of one channel. A
 // row of the input is parted into its even and its odd columns; what the last five frames gave is kept in a ring of
 // maps [channel][row][column].
 #pragma once
@@ -84,13 +84,11 @@ struct Stem {
   }
 
   static void part_row(const float* row, int columns, float* even, float* odd) {
-    const __m512i evens = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
-    const __m512i odds = _mm512_add_epi32(evens, _mm512_set1_epi32(1));
     for (int left = columns; left > 0; left -= 2 * LANES, row += 2 * LANES, even += LANES, odd += LANES) {
-      const Vector first = Float32::load(row, first_lanes(left));
-      const Vector second = Float32::load(row + LANES, first_lanes(std::max(left - LANES, 0)));
-      Float32::store(even, _mm512_permutex2var_ps(first, evens, second));
-      Float32::store(odd, _mm512_permutex2var_ps(first, odds, second));
+      const Vector first = load(row, first_lanes(left));
+      const Vector second = load(row + LANES, first_lanes(std::max(left - LANES, 0)));
+      store(even, evens(first, second));
+      store(odd, odds(first, second));
     }
   }
 
@@ -113,24 +111,24 @@ struct Stem {
       }
   }
 
-  // So many channels from `channel` on, for 16 columns; returns how many.
+  // So many channels from `channel` on, for a vector of columns; returns how many.
   template <int CHANNELS>
   int convolve(int channel, const float* from, const Parted& parted, float* to_map, long to_plane) const {
     const float* weights = spatial.data() + channel * TAPS;
     Vector sums[CHANNELS];
-    for (Vector& sum : sums) sum = _mm512_setzero_ps();
+    for (Vector& sum : sums) sum = Vector{};
     for (int colour = 0; colour < COLOURS; ++colour)
       for (int y = 0; y < SIDE; ++y, weights += SIDE) {
         const float *even = from + colour * parted.colour + y * parted.row, *odd = even + parted.half;
-        const Vector columns[SIDE]{Float32::load(odd), Float32::load(even), Float32::load(odd + 1)};
+        const Vector columns[SIDE]{load(odd), load(even), load(odd + 1)};
 #pragma GCC unroll 3
         for (int x = 0; x < SIDE; ++x)
 #pragma GCC unroll 32
           for (int c = 0; c < CHANNELS; ++c)
-            sums[c] = _mm512_fmadd_ps(columns[x], _mm512_set1_ps(weights[c * TAPS + x]), sums[c]);
+            sums[c] = fmadd(columns[x], all(weights[c * TAPS + x]), sums[c]);
       }
 #pragma GCC unroll 32
-    for (int c = 0; c < CHANNELS; ++c) _mm512_store_ps(to_map + (channel + c) * to_plane, sums[c]);
+    for (int c = 0; c < CHANNELS; ++c) store(to_map + (channel + c) * to_plane, sums[c]);
     return CHANNELS;
   }
 
@@ -150,29 +148,28 @@ struct Stem {
   }
 
   Vector mix(int channel, const float* const* around, long at) const {
-    Vector x = _mm512_set1_ps(bias[channel]);
+    Vector x = all(bias[channel]);
 #pragma GCC unroll 5
     for (int tap = 0; tap < FRAMES; ++tap)
-      x = _mm512_fmadd_ps(_mm512_load_ps(around[tap] + at), _mm512_set1_ps(temporal[channel * FRAMES + tap]), x);
+      x = fmadd(load(around[tap] + at), all(temporal[channel * FRAMES + tap]), x);
     return relu(x);
   }
 
   // Four channels of neighbouring pixels, turned so that each pixel's lie together.
   static void write(const Vector (&quad)[QUAD], Element* map, long pitch, int pixels) {
-    const auto pairs = [](Vector x) { return _mm512_castps_pd(x); };
-    const auto low = pairs(_mm512_unpacklo_ps(quad[0], quad[1])), high = pairs(_mm512_unpackhi_ps(quad[0], quad[1]));
-    const auto low2 = pairs(_mm512_unpacklo_ps(quad[2], quad[3])), high2 = pairs(_mm512_unpackhi_ps(quad[2], quad[3]));
-    const __m512d turned[QUAD]{_mm512_unpacklo_pd(low, low2), _mm512_unpackhi_pd(low, low2),
-                               _mm512_unpacklo_pd(high, high2), _mm512_unpackhi_pd(high, high2)};
+    const Vector low = low_lanes(quad[0], quad[1]), high = high_lanes(quad[0], quad[1]);
+    const Vector low2 = low_lanes(quad[2], quad[3]), high2 = high_lanes(quad[2], quad[3]);
+    const Vector turned[QUAD]{low_pairs(low, low2), high_pairs(low, low2), low_pairs(high, high2),
+                              high_pairs(high, high2)};
     write_pixels<0>(turned, map, pitch, pixels);
   }
 
-  // Pixel 4 i + j is the i-th quarter of the j-th vector.
+  // Pixel 4 i + j is the i-th four lanes of the j-th vector.
   template <int PIXEL>
-  static void write_pixels(const __m512d (&turned)[QUAD], Element* map, long pitch, int pixels) {
+  static void write_pixels(const Vector (&turned)[QUAD], Element* map, long pitch, int pixels) {
     if constexpr (PIXEL < LANES) {
       if (PIXEL == pixels) return;
-      P::store(map, _mm512_extractf32x4_ps(_mm512_castpd_ps(turned[PIXEL % QUAD]), PIXEL / QUAD));
+      store(map, four_lanes<PIXEL / QUAD>(turned[PIXEL % QUAD]));
       write_pixels<PIXEL + 1>(turned, map + pitch, pitch, pixels);
     }
   }

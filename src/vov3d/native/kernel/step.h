@@ -106,6 +106,6 @@ void share_rows(const Walk& walk, Shape map, const Task& task) {
   share_bands(walk, map, map.columns, task);
 }
 
-constexpr int CHUNK = 126;  // pixels of a task, a multiple of what tiles have
+constexpr int CHUNK = 126;  // pixels of a task; most tiles divide it
 
 }  // namespace vov3d

@@ -21,7 +21,7 @@ struct Unit : Step {
   static constexpr long CACHE_BYTES = 800 << 10, BESIDE_FRONT = 500 << 10;
 
   Panels<P> expand, project;
-  Buffer<float> taps, bias;  // [panel][tap][16], [panel][16]
+  Buffer<float> taps, bias;  // [panel][tap][lane], [panel][lane]
   Gate gate;
   std::unique_ptr<Front<P>> front;  // of the first unit only
   Tensor from, to;
@@ -113,7 +113,7 @@ struct Unit : Step {
     return tiling;
   }
 
-  // What lies between the two products of one tile: [panel][row][column][16], `wide` with a border of zeros.
+  // What lies between the two products of one tile: [panel][row][column][lane], `wide` with a border of zeros.
   struct Middle {
     Element* wide;
     float *older, *newer;  // what waits for the frames to come
@@ -168,11 +168,11 @@ struct Unit : Step {
   void mix_panel(const Middle& middle, Tile tile, int panel, int columns, bool ends, Element* done, float* sums) const {
     const int whole = tile.first_panel + panel;
     const float* kernel = taps.data() + long(whole) * num_taps() * LANES;
-    const Vector shift = _mm512_load_ps(bias.data() + whole * LANES);
+    const Vector shift = load(bias.data() + whole * LANES);
     for (int y = 0; y < tile.rows; ++y) {
       Element* to_row = done + long(y) * columns * LANES;
       float* total = sums + (long(y) * expand.count + panel) * LANES;
-      Vector sum = _mm512_load_ps(total);
+      Vector sum = load(total);
       const long narrow_row = panel * middle.narrow_plane + long(y) * columns * LANES;
       auto row = [&](auto finish) {
         Depthwise<P, STRIDE, SEPARABLE>::row(middle.wide + panel * middle.wide_plane + y * STRIDE * middle.wide_row,
@@ -183,18 +183,18 @@ struct Unit : Step {
         row([](int, Vector) {});
       else if (gate.hidden)
         row([&](int column, Vector x) {
-          x = _mm512_add_ps(x, shift);
-          sum = _mm512_add_ps(sum, x);
+          x += shift;
+          sum += x;
           __builtin_prefetch(to_row + (columns + column) * LANES, 1, 2);  // to write the next row
-          P::store(to_row + column * LANES, x);
+          store(to_row + column * LANES, x);
         });
       else
         row([&](int column, Vector x) {
-          Vector one[]{_mm512_add_ps(x, shift)};
+          Vector one[]{x + shift};
           P::swish(one);
-          P::store(to_row + column * LANES, one[0]);
+          store(to_row + column * LANES, one[0]);
         });
-      _mm512_store_ps(total, sum);
+      store(total, sum);
     }
   }
 
@@ -204,8 +204,8 @@ struct Unit : Step {
     const std::vector<Source> source{
         {map + first * pitch, pitch, int(rounded_up(from.channels, P::PER_WORD) / P::PER_WORD)}};
     multiply<P>(expand, source, pixels, tile.first_panel, tile.first_panel + tile.panels,
-                [&](long pixel, int panel, typename P::Sum sum) {
-                  P::store(middle.wide + (panel - tile.first_panel) * middle.wide_plane + places[pixel], relu(sum));
+                [&](long pixel, int panel, Vector sum) {
+                  store(middle.wide + (panel - tile.first_panel) * middle.wide_plane + places[pixel], relu(sum));
                 });
   }
 
@@ -227,7 +227,7 @@ struct Unit : Step {
     share_pixels(walk, out, CHUNK, [&](long first, long pixels) {
       if (!gate.hidden) return project_pixels(walk, first, pixels, mixed + first * LANES, plane);
       for (int panel = 0; panel < expand.count; ++panel)
-        activate(mixed + panel * plane + first * LANES, pixels, _mm512_loadu_ps(gates + panel * LANES),
+        activate(mixed + panel * plane + first * LANES, pixels, load(gates + panel * LANES),
                  active + panel * long(CHUNK) * LANES);
       project_pixels(walk, first, pixels, active, CHUNK * LANES);
     });
@@ -235,8 +235,10 @@ struct Unit : Step {
 
   // One panel of a chunk. The next chunk is asked for meanwhile: it comes while this one is projected.
   static void activate(const Element* mixed, long pixels, Vector gates, Element* active) {
+    constexpr int AT_ONCE = REGISTERS / 4;
     long pixel = 0;
-    for (; pixel + 8 <= pixels; pixel += 8) activate<8>(mixed + pixel * LANES, gates, active + pixel * LANES);
+    for (; pixel + AT_ONCE <= pixels; pixel += AT_ONCE)
+      activate<AT_ONCE>(mixed + pixel * LANES, gates, active + pixel * LANES);
     for (; pixel < pixels; ++pixel) activate<1>(mixed + pixel * LANES, gates, active + pixel * LANES);
   }
 
@@ -245,10 +247,10 @@ struct Unit : Step {
     Vector x[COUNT];
     for_each<COUNT>([&](int i) {
       __builtin_prefetch(mixed + (CHUNK + i) * LANES, 0, 2);
-      x[i] = _mm512_mul_ps(P::load(mixed + i * LANES), gates);
+      x[i] = load(mixed + i * LANES) * gates;
     });
     P::swish(x);
-    for_each<COUNT>([&](int i) { P::store(active + i * LANES, x[i]); });
+    for_each<COUNT>([&](int i) { store(active + i * LANES, x[i]); });
   }
 
   void compute_gates(Shape out, const float* totals, float* gates, float* between) const {
