@@ -6,6 +6,11 @@ DATA ?=
 BENCHMARKS ?= roofline inference training_step field peers growth from_file streaming
 OUT ?= runs/demo
 
+define newline
+
+
+endef
+
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-slow bench study check format clean
 
@@ -31,7 +36,7 @@ test-slow: setup ## run the tests that take minutes: kills, fuzzing, several nod
 	$(BIN)/pytest -m slow --numprocesses 2 --dist loadfile
 
 bench: setup ## measure what a CPU takes, in about a quarter of an hour, and write docs/performance.md anew
-	for part in $(BENCHMARKS); do $(BIN)/python benchmarks/$$part.py || exit; done
+	$(foreach part,$(BENCHMARKS),$(BIN)/python benchmarks/$(part).py$(newline))
 	$(BIN)/python docs/make_tables.py
 
 study: setup ## train and test what docs/evidence.md asks for, about an hour on two cores, and write it anew

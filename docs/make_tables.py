@@ -29,6 +29,7 @@ from weights_tables import (
 from vov3d.compare.comparison import Comparison, MadeOn, make_comparison, with_measurements
 from vov3d.compare.costs import Clip, Measurement
 from vov3d.compare.page import markdown, plots
+from vov3d.files import write_text
 from vov3d.layers import OPERATORS, Operator
 from vov3d.models import create_model
 from vov3d.models.counting import count_gmacs, count_parameters
@@ -236,7 +237,7 @@ def main(words: list[str]) -> int:
         if not file.exists() or file.read_text(encoding="utf-8") != current:
             stale.append(page)
             if "--check" not in words:
-                file.write_text(current, encoding="utf-8", newline="\n")
+                write_text(file, current)
     return int("--check" in words and bool(stale))
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import functools
 import math
 import os
+import shutil
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -86,15 +89,41 @@ def takes_long() -> Ready:
     raise AssertionError
 
 
-def test_an_interrupt_does_not_wait_for_what_is_being_built() -> None:
+@pytest.mark.parametrize("seconds", [(1.0,), (4.0, 4.5)], ids=["once", "twice"])
+def test_an_interrupt_does_not_wait_for_what_is_being_built(seconds: tuple[float, ...]) -> None:
     began, usual = time.monotonic(), signal.signal(signal.SIGINT, signal.default_int_handler)
-    threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGINT)).start()
+    for after in seconds:
+        threading.Timer(after, os.kill, (os.getpid(), signal.SIGINT)).start()
     try:
         with pytest.raises(KeyboardInterrupt), harness.seated(Variant({}, takes_long)):
             pass
+        with contextlib.suppress(KeyboardInterrupt):
+            time.sleep(max(0.0, began + max(seconds) + 0.1 - time.monotonic()))
     finally:
         signal.signal(signal.SIGINT, usual)
     assert time.monotonic() - began < 30
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
+@pytest.mark.parametrize("to_all", [False, True], ids=["make", "its group"])
+def test_a_make_that_is_ended_ends_the_part_that_runs_and_begins_no_other(tmp_path: Path, to_all: bool) -> None:
+    shutil.copy(Path(harness.__file__).parents[1] / "Makefile", tmp_path)
+    python = tmp_path / "bin" / "python"
+    python.parent.mkdir()
+    python.write_text('#!/bin/sh\necho $$ "$@" >> begun\nexec sleep 30\n')
+    python.chmod(0o755)
+    command = ["make", "--old-file=setup", "bench", "VENV=.", "BENCHMARKS=one two"]
+    with subprocess.Popen(command, cwd=tmp_path, start_new_session=True, stderr=subprocess.DEVNULL) as process:
+        begun, until = tmp_path / "begun", time.monotonic() + 20
+        while not (begun.exists() and begun.read_text().endswith("\n")):
+            assert time.monotonic() < until
+            time.sleep(0.01)
+        (os.killpg if to_all else os.kill)(process.pid, signal.SIGTERM)
+        assert process.wait(20) != 0
+    ((number, part),) = (line.split(maxsplit=1) for line in begun.read_text().splitlines())
+    assert part == "benchmarks/one.py"
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(number), 0)
 
 
 def test_what_is_late_takes_from_those_that_follow() -> None:

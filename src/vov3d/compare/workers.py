@@ -130,9 +130,13 @@ class Worker:
     def close(self) -> None:
         """End the process."""
         self._connection.close()  # which ends it, unless it computes; killed it would leave semaphores behind
-        self._process.join(SECONDS_TO_END)
-        self._process.kill()
-        self._process.join()
+        if self._process.pid is None:  # an interrupt came first
+            return
+        try:
+            self._process.join(SECONDS_TO_END)
+        finally:  # even if a second interrupt comes
+            self._process.kill()
+            self._process.join()
 
     def _answer(self) -> object:
         try:
