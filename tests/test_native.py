@@ -372,7 +372,7 @@ def test_it_is_compiled_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, ca
     for _ in range(2):
         library.load_library.__wrapped__()
     assert (tmp_path / "calls").read_text() == "once\n"
-    assert caplog.messages == [f"compiling the native kernel, to be kept in {str(tmp_path / 'cache/vov3d/native')!r}"]
+    assert caplog.messages == [f"compiling the native kernel into {str(tmp_path / 'cache/vov3d/native')!r}"]
     (kept,) = (tmp_path / "cache").rglob("*.so")
     os.utime(kept, (0, 0))
     library.load_library.__wrapped__()

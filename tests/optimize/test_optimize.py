@@ -100,7 +100,7 @@ def test_the_network_and_the_threads_stay_as_they_were(model: ClipClassifier) ->
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="threads of OpenMP, as GCC has them")
-@pytest.mark.parametrize("backend", ["torch", "native", "openvino"])
+@pytest.mark.parametrize("backend", ["torch", "native"])
 def test_no_child_of_a_fork_waits_for_the_threads_of_its_parent(model: ClipClassifier, backend: str) -> None:
     if (reason := BACKENDS[backend].refuses(model, "fp32")) is not None:
         pytest.skip(reason)

@@ -137,7 +137,7 @@ def _compile(compiler: str, path: Path) -> None:
     with FileLock(path.with_name("lock")):
         if _is_whole(path):
             return
-        log.info("compiling the native kernel, to be kept in %r", str(path.parent))
+        log.info("compiling the native kernel into %r", str(path.parent))
         folder = path.with_name("unfinished")
         shutil.rmtree(folder, ignore_errors=True)  # of a process that was killed
         folder.mkdir()
