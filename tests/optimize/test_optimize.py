@@ -117,7 +117,7 @@ def test_no_child_of_a_fork_waits_for_the_threads_of_its_parent(model: ClipClass
 
     child = context.Process(target=answer)
     child.start()
-    child.join(10)
+    child.join(60)
     child.kill()
     assert ours.poll(), "it hangs"
     told = ours.recv()
