@@ -48,7 +48,7 @@ def cell(name: str, clips: Clips, threads: int, seconds: float, *, by_engine: bo
 
 def main() -> None:
     """Measure and write the results."""
-    flags = parser(__doc__, 220, (1, 2))
+    flags = parser(__doc__, 230, (1, 2))
     flags.add_argument("--models", nargs="+", default=list(CELLS), choices=list(CELLS))
     flags.add_argument("--batch", type=int, nargs="+", choices=(1, 8))
     args = flags.parse_args()

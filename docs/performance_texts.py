@@ -110,7 +110,7 @@ FROM_FILE = """\
 
 Videos as Kinetics has them (10 s of 340x256), VoV3D-M, 16 frames of 256 pixels a view. The loop opens, decodes, resizes
 and forwards each view in turn, with the plain modules; `predict` decodes each frame once, ahead of the network, and
-computes eight views at a time, with or without an engine. The slower of the two stages bounds it.
+computes two views at a time, with or without an engine. The slower of the two stages bounds it.
 
 {table}{packets}"""
 

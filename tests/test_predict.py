@@ -12,11 +12,15 @@ from pathlib import Path
 
 import av
 import pytest
+import torch
 
 from tests.tiny import LABELS, break_video, tiny_recipe, write_filled, write_video
 from vov3d.bound import Clock
+from vov3d.data.video import VideoInfo
+from vov3d.data.views import Views
 from vov3d.errors import ArgumentError, CheckpointError, DataError, DecodeError
 from vov3d.evaluate import evaluate
+from vov3d.inference import video_probabilities
 from vov3d.layers import BatchNorm
 from vov3d.predict import Prediction, find_videos, load, predict
 
@@ -206,3 +210,28 @@ def test_what_bounds_it_is_told(checkpoint: Path, videos: Path, caplog: pytest.L
     predict_here(checkpoint, videos)
     (said,) = [record.getMessage() for record in caplog.records]
     assert re.fullmatch(r"bounded by (decoding|the model): decoding took \d+% of the time, the model waited \d+%", said)
+
+
+@pytest.mark.parametrize(("frames", "crop", "seen"), [(16, 256, [1, 2, 2]), (16, 208, [3, 2]), (4, 32, [5])])
+def test_small_views_are_computed_together_and_large_ones_by_twos(frames: int, crop: int, seen: list[int]) -> None:
+    """Two videos of three views and of two, on a CPU."""
+
+    numbers: list[int] = []
+
+    class Counting(torch.nn.Module):
+        dtype = torch.float32
+
+        def forward(self, clips: torch.Tensor) -> torch.Tensor:
+            numbers.append(len(clips))
+            return clips.flatten(1)[:, :3]
+
+    def views(number: int) -> Views:
+        pictures = torch.arange(number, dtype=torch.uint8).view(-1, 1, 1, 1).expand(-1, 3, crop, crop)
+        places = torch.arange(number)[:, None].expand(-1, frames)
+        info = VideoInfo(Path("video.mp4"), number, 25.0, number / 25, crop, crop, "h264")
+        return Views(pictures, places, ((0, 0),) * number, crop, 0.0, 1 / 255, -1, 0, info)
+
+    probs = video_probabilities(Counting(), [views(3), views(2)], torch.device("cpu"), None, "sigmoid")
+    assert numbers == seen
+    expected = [torch.arange(number).double().sigmoid().mean().item() for number in (3, 2)]
+    assert [one[0].item() for one in probs] == pytest.approx(expected)

@@ -65,7 +65,8 @@ def evaluate(
             ``confusion.csv`` and a plot.
         device: ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
         workers: processes that decode; by default half of the cores.
-        batch_size: videos at a time, all views of which are computed at once; by default at most 8 views are.
+        batch_size: videos at a time, all views of which are computed at once; by default at most 8 views are,
+            on a CPU 2 if they are large.
         cache: folder for small copies of the videos that decode faster.
         allow_missing: leave out, and report, videos that cannot be decoded.
         fast: ``"fp32"``, ``"bf16"`` or ``"int8"``: by the quickest engine (`vov3d.optimize`), checked, and

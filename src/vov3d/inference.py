@@ -23,7 +23,10 @@ Activation = Literal["softmax", "sigmoid"]
 
 
 VIEWS_AT_ONCE = 8
-"""How many views a network computes at the same time by default: memory grows with it, speed does not."""
+"""How many views a network computes at the same time by default, if they are small or on a GPU."""
+
+VALUES_AT_ONCE = 1 << 21
+"""Frames times pixels of the views that a CPU computes at the same time, two at least: more leave its caches."""
 
 MANY_VIEWS = 4
 """From so many views of a video on, decoding it takes little of the time (benchmarks/from_file.py)."""
@@ -37,7 +40,7 @@ def video_probabilities(
     window: tuple[int, int, int] | None,
     activation: Activation = "softmax",
     *,
-    views_at_once: int = VIEWS_AT_ONCE,
+    views_at_once: int | None = None,
 ) -> list[Tensor]:
     """Return the class probabilities of videos: softmax or sigmoid at every position, mean over positions and views.
 
@@ -49,20 +52,35 @@ def video_probabilities(
         device: where the network is.
         window: pooling window of the head; ``None`` pools over the whole map.
         activation: what makes probabilities of logits.
-        views_at_once: most views that the network sees at the same time.
+        views_at_once: most views that the network sees at the same time; by default 8, on a CPU 2 if they are large.
     """
     if not videos:
         return []
-    fits = sum(map(len, videos)) <= views_at_once
     there = [views.to(device) for views in videos]
-    batches = [there] if fits else [[part] for views in there for part in views.split(views_at_once)]
     of_views = []
-    for batch in batches:
+    for batch in _batches(there, views_at_once or _default_at_once(videos[0], device)):
         clips = torch.cat([views.on(device) for views in batch]).to(model.dtype)
         logits = model(clips)[:, None] if window is None else model.position_logits(clips, window)  # [V,P,K]
         values = logits.cpu().double()
         of_views.append((values.sigmoid() if activation == "sigmoid" else values.softmax(-1)).mean(1))
     return [of_video.mean(0) for of_video in torch.cat(of_views).split([len(views) for views in videos])]
+
+
+def _default_at_once(views: Views, device: torch.device) -> int:
+    if device.type != "cpu":
+        return VIEWS_AT_ONCE
+    return min(max(VALUES_AT_ONCE // (views.places.shape[1] * views.crop**2), 2), VIEWS_AT_ONCE)
+
+
+def _batches(videos: Sequence[Views], most: int) -> Iterator[list[Views]]:
+    """Yield the views of videos in their order, so many at a time at most."""
+    batch: list[Views] = []
+    for part in (part for views in videos for part in views.split(most)):
+        if sum(map(len, batch)) + len(part) > most:
+            yield batch
+            batch = []
+        batch.append(part)
+    yield batch
 
 
 def default_workers() -> int:

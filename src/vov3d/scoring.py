@@ -81,7 +81,8 @@ def score_videos(
         window: pooling window of the head; ``None`` pools over the whole map.
         loss: ``train.loss`` of the recipe, which says what makes probabilities of logits.
         workers: processes that decode.
-        batch_size: videos at a time, all views of which are computed at once; by default at most 8 views are.
+        batch_size: videos at a time, all views of which are computed at once; by default at most 8 views are,
+            on a CPU 2 if they are large.
         allow_missing: collect videos that cannot be decoded, instead of failing on the first.
         on_progress: called with (videos done, all videos) of this process.
         asked_to_stop: says which signal asked to stop, 0 for none; then all processes do.
@@ -102,7 +103,7 @@ def score_videos(
         pin_memory=group.device.type == "cuda",
         worker_init_fn=ignore_interrupts,
     )
-    at_once = batch_size * views_a_video if batch_size else VIEWS_AT_ONCE
+    at_once = batch_size * views_a_video if batch_size else None
     clock = Clock(workers) if clock is None else clock
     was_training = model.training
     model.eval()
