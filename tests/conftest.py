@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,22 @@ GOLDEN = Path(__file__).parent / "golden"
 def _one_thread() -> None:
     """The tests run side by side, one process a core."""
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _freed_memory_goes_back() -> Iterator[None]:
+    """Commands that run in this process leave it as small as it was: what forks from it copies its page tables."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("vov3d.cli.frame.keep_freed_memory", lambda: False)
+        yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _usual_scheduling() -> Iterator[None]:
+    """An encoder of AV1 has an administrator's process run before all others, and never undoes it."""
+    yield
+    if hasattr(os, "SCHED_OTHER"):
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
 
 
 @pytest.fixture
