@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 
 import torch
@@ -51,18 +51,19 @@ def build_sampler(
     return SeekableSampler(len(items), batch_size, seed=seed, rank=rank, world_size=world_size, drop_last=drop_last)
 
 
-def joined(batches: Iterator[Batch], parts: int, device: torch.device | None = None) -> Iterator[Batch]:
+def joined(batches: Iterable[Batch], parts: int, device: torch.device | None = None) -> Iterator[Batch]:
     """Put each `parts` batches in succession together to one.
 
     Args:
-        batches: of a DataLoader.
+        batches: a DataLoader.
         parts: of its sampler; 1 changes nothing.
         device: where clips are moved before they are put together, so that no large copy is made here.
     """
     if parts == 1:
         yield from batches
         return
-    while group := list(islice(batches, parts)):
+    rest = iter(batches)
+    while group := list(islice(rest, parts)):
         yield _join(group, device)
 
 
