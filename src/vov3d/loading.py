@@ -11,7 +11,7 @@ from vov3d.build import clips_at_once
 from vov3d.data.batches import build_sampler, joined
 from vov3d.data.items import collate
 from vov3d.errors import ArgumentError, TrainingError
-from vov3d.interrupts import dead_children_ignored, ignore_interrupts
+from vov3d.interrupts import dead_children_ignored, ignore_interrupts, interrupts_held_back
 
 if TYPE_CHECKING:
     from vov3d.data.dataset import ClipDataset
@@ -81,7 +81,9 @@ class ClipLoader:
         """
         self.sampler.seek(epoch, first_step)
         try:
-            yield from joined(self._loader, self.sampler.parts, self._device)
+            with interrupts_held_back():
+                batches = iter(self._loader)
+            yield from joined(batches, self.sampler.parts, self._device)
         except (ConnectionError, EOFError) as error:  # it died while it handed over a batch
             raise lost_worker(error) from error
 
